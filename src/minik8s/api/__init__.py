@@ -1,0 +1,1 @@
+"""The vocabulary of Kubernetes that both ends of the API share: kinds, documents, selectors, quantities, errors."""

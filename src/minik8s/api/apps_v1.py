@@ -1,0 +1,9 @@
+"""The group apps, version v1: models and kinds."""
+
+from lightkube.models.apps_v1 import *  # noqa: F403
+from lightkube.models.apps_v1 import Deployment, ReplicaSet
+
+from minik8s.api.kind import Kind
+
+DEPLOYMENTS = Kind(Deployment, "apps", "v1", "deployments")
+REPLICASETS = Kind(ReplicaSet, "apps", "v1", "replicasets")

@@ -1,0 +1,89 @@
+"""A resource: everything the apiserver knows of one kind, as a value.
+
+Routes, discovery, OpenAPI, tables, storage keys and the write path are all driven by it, so that a built-in kind is
+one file below `resources/`, and a custom one (from a CustomResourceDefinition) will be the same value built from an
+object. Documents are dict trees; hooks change them in place and never do IO.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from minik8s.api.errors import Cause
+
+Document = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of the table kubectl prints. Priority 1 is shown by `-o wide` only."""
+
+    name: str
+    type: str = "string"  # string, integer, date, …
+    format: str = ""
+    priority: int = 0
+    description: str = ""
+
+
+def _nothing(*documents: Document) -> None:
+    """The hook of a kind that has nothing to do here."""
+
+
+def _no_causes(*documents: Document) -> list[Cause]:
+    """The validation of a kind that has no rules of its own."""
+    return []
+
+
+def _no_fields(document: Document) -> dict[str, str]:
+    return {}
+
+
+def _name_only(document: Document, now_s: float) -> list[Any]:
+    return [document["metadata"]["name"]]
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """One kind in one version. Hooks see documents after decoding and before commit, in this order.
+
+    create: `prepare_create` (drop what clients may not set: status, …) → `default` → admission → `validate`.
+    update: `default` → `prepare_update` (carry over from the old object) → admission → `validate`, `validate_update`.
+    """
+
+    group: str
+    version: str
+    kind: str
+    plural: str
+    namespaced: bool
+    model: type[msgspec.Struct]  # field names and types, for strict decoding and OpenAPI
+    storage_prefix: str  # below /registry/: "pods", "services/specs", "minions" for nodes: as upstream's keys
+    singular: str = ""  # lower-case kind if empty
+    short_names: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+    subresources: tuple[str, ...] = ()  # "status", "scale", "log", "binding", …
+    columns: tuple[Column, ...] = (Column("Name", format="name"),)
+    row: Callable[[Document, float], Sequence[Any]] = _name_only  # cells, given the time in seconds
+    default: Callable[[Document], None] = _nothing
+    prepare_create: Callable[[Document], None] = _nothing
+    prepare_update: Callable[[Document, Document], None] = _nothing  # (new, old)
+    validate: Callable[[Document], list[Cause]] = _no_causes
+    validate_update: Callable[[Document, Document], list[Cause]] = _no_causes  # (new, old)
+    fields: Callable[[Document], dict[str, str]] = _no_fields  # selectable beyond metadata.name and .namespace
+    field_names: tuple[str, ...] = ()  # the keys `fields` returns
+    validate_name: Callable[[str], str | None] = field(default=lambda name: None)  # what is wrong with a name
+
+    @property
+    def api_version(self) -> str:
+        """`v1`, `apps/v1`."""
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+    @property
+    def singular_name(self) -> str:
+        """`pod`."""
+        return self.singular or self.kind.lower()
+
+    def has_status(self) -> bool:
+        """Whether status is written only through its subresource."""
+        return "status" in self.subresources

@@ -1,0 +1,1 @@
+"""Keeps the pods bound to this node running, through CRI, and reports what it sees."""

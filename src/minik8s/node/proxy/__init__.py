@@ -1,0 +1,1 @@
+"""Service addresses on this host, forwarded to ready endpoints."""

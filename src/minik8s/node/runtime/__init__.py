@@ -1,0 +1,1 @@
+"""Our CRI runtime: sandboxes and containers behind a unix socket, run by one of several engines."""

@@ -1,0 +1,1 @@
+"""Generated from proto/cri: see scripts/gen."""

@@ -1,0 +1,1 @@
+"""Generated from proto/minik8s: see scripts/gen."""
