@@ -1,0 +1,1 @@
+"""Admission plugins, in execution order (as upstream's chain)."""

@@ -1,0 +1,1 @@
+"""The scheduling plugins and their weights, in order."""

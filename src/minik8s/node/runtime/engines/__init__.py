@@ -1,0 +1,1 @@
+"""Engines that run containers, the most capable first."""
