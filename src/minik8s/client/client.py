@@ -124,8 +124,8 @@ class Client:
         uid: str = "",
         grace_period_s: int | None = None,
         propagation: str = "Background",
-    ) -> None:
-        """Begin deletion. `uid` makes it conditional. Raises StatusError NotFound, Conflict."""
+    ) -> int:
+        """Begin deletion; the revision that it made. `uid` makes it conditional. Raises StatusError NotFound, …"""
         options: dict[str, Any] = {
             "kind": "DeleteOptions",
             "apiVersion": "v1",
@@ -135,7 +135,12 @@ class Client:
             options["preconditions"] = {"uid": uid}
         if grace_period_s is not None:
             options["gracePeriodSeconds"] = grace_period_s
-        await self._call("delete", kind, namespace, name, body=_encode(options))
+        return (await self._call("delete", kind, namespace, name, body=_encode(options))).revision
+
+    async def current_revision(self, kind: Kind[Any]) -> int:
+        """The newest revision of the whole store, read consistently by a list of at most one `kind`."""
+        response = await self._call("list", kind, "", query={"limit": "1"})
+        return int(msgspec.json.decode(response.body, type=_RawList).metadata.resourceVersion)
 
     def _manager(self) -> dict[str, str]:
         return {"fieldManager": self._field_manager}

@@ -81,7 +81,7 @@ class Store(Generic[T]):
         return changes
 
     def apply(self, type_: str, obj: T, revision: int) -> Change[T] | None:
-        """Take a watch event; None if it is nothing new."""
+        """Take a watch event; None if it is nothing new. (The API server writes one object per revision.)"""
         if revision <= self.revision:
             return None
         self.revision = revision
@@ -219,7 +219,9 @@ class Informer(Generic[T]):
         listed = await self._client.list(self.kind, **self._where)
         if listed.revision < self.revision:
             # As etcd restored from an old backup would look; and what a stale cache in front of it might answer.
-            raise StatusError("Timeout", f"list at revision {listed.revision} is older than {self.revision}, seen before")
+            raise StatusError(
+                "Timeout", f"list at revision {listed.revision} is older than {self.revision}, seen before"
+            )
         self._tell(self.store.replace(listed.items, listed.revision))
         self._wake()
         self.synced.set()
@@ -231,14 +233,14 @@ class Informer(Generic[T]):
         self._stream = stream
         try:
             async for event in stream:
-                self._backoff.reset()
                 self._step(event)
         finally:
             self._stream = None
             await stream.close()
-        # A server that ends every watch at once must not be asked in a tight loop.
-        if self._clock.monotonic_s() - opened_s < 1.0:
-            await sleep(self._backoff.next_s())
+            # A server that ends every watch soon, one way or another, must not be asked in a tight loop.
+            if self._clock.monotonic_s() - opened_s >= 1.0:
+                self._backoff.reset()
+        await sleep(self._backoff.next_s())
 
     def _step(self, event: WatchEvent) -> None:
         if event.type == "ERROR":

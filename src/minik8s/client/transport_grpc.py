@@ -58,7 +58,12 @@ class GrpcTransport:
     """A Transport to `servers` (HOST:PORT each), authenticated by `identity`. Opens nothing before the first call."""
 
     def __init__(
-        self, servers: Sequence[str], identity: Identity | None = None, *, timeout_s: float = 15.0, server_name: str = ""
+        self,
+        servers: Sequence[str],
+        identity: Identity | None = None,
+        *,
+        timeout_s: float = 15.0,
+        server_name: str = "",
     ) -> None:
         """Without an identity the connection is plain text (tests). `server_name`: what the certificates must say;
         by default the address itself."""
