@@ -21,7 +21,8 @@ from typing import Any, Generic
 
 import msgspec
 
-from minik8s.api.errors import StatusError, from_status
+from minik8s.api import errors
+from minik8s.api.errors import StatusError
 from minik8s.api.kind import Kind, T
 from minik8s.api.meta_v1 import key_of
 from minik8s.api.request import WatchEvent
@@ -157,7 +158,9 @@ class Informer(Generic[T]):
         self.store: Store[T] = Store()
         self.items: Mapping[str, T] = MappingProxyType(self.store.items)
         self._client = client
-        self._where = {"namespace": namespace, "label_selector": label_selector, "field_selector": field_selector}
+        self._namespace = namespace
+        self._label_selector = label_selector
+        self._field_selector = field_selector
         self._clock = clock
         self._backoff = Backoff(rng, first_s=0.1, max_s=5.0)
         self._handlers: list[Handler] = []
@@ -216,19 +219,28 @@ class Informer(Generic[T]):
                 await sleep(delay_s)
 
     async def _list(self) -> None:
-        listed = await self._client.list(self.kind, **self._where)
+        listed = await self._client.list(
+            self.kind,
+            namespace=self._namespace,
+            label_selector=self._label_selector,
+            field_selector=self._field_selector,
+        )
         if listed.revision < self.revision:
             # As etcd restored from an old backup would look; and what a stale cache in front of it might answer.
-            raise StatusError(
-                "Timeout", f"list at revision {listed.revision} is older than {self.revision}, seen before"
-            )
+            raise errors.timeout(f"the list is at revision {listed.revision}, but {self.revision} has been seen")
         self._tell(self.store.replace(listed.items, listed.revision))
         self._wake()
         self.synced.set()
 
     async def _follow(self) -> None:
         """Apply the events of one watch until it ends."""
-        stream = await self._client.watch(self.kind, revision=self.revision, **self._where)
+        stream = await self._client.watch(
+            self.kind,
+            namespace=self._namespace,
+            revision=self.revision,
+            label_selector=self._label_selector,
+            field_selector=self._field_selector,
+        )
         opened_s = self._clock.monotonic_s()
         self._stream = stream
         try:
@@ -244,7 +256,7 @@ class Informer(Generic[T]):
 
     def _step(self, event: WatchEvent) -> None:
         if event.type == "ERROR":
-            raise from_status(msgspec.json.decode(event.object))
+            raise errors.from_status(msgspec.json.decode(event.object))
         if event.type == "BOOKMARK":
             self.store.advance(event.revision)
         else:

@@ -120,7 +120,8 @@ class LeaderElection:
             left_s = renewed_s + self._timing.renew_deadline_s - self._clock.monotonic_s()
             if left_s <= 0:
                 return
-            await sleep(min(left_s, self._timing.retry_period_s))
+            # Three tries per deadline are enough; each is a write of the store.
+            await sleep(min(left_s, max(self._timing.retry_period_s, self._timing.renew_deadline_s / 3)))
             asked_s = self._clock.monotonic_s()
             if await self._try(max(renewed_s + self._timing.renew_deadline_s - asked_s, 0.01)):
                 # Counted from before the request: others count from when it took effect, which is later.
