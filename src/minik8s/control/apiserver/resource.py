@@ -27,6 +27,22 @@ class Column:
     description: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Something only one object may hold: an address, a port.
+
+    A write commits the object and its claims in one transaction, so two apiservers never hand out the same one, and
+    a claim never outlives its object.
+    """
+
+    name: str  # unique in the cluster: "serviceips/10.96.0.1", "servicenodeports/30001"
+    taken: Cause  # what a client that asked for it is told when another object holds it
+
+
+def _no_claims(document: Document) -> Sequence[Claim]:
+    return ()
+
+
 def _nothing(*documents: Document) -> None:
     """The hook of a kind that has nothing to do here."""
 
@@ -71,6 +87,9 @@ class Resource:
     validate: Callable[[Document], list[Cause]] = _no_causes
     validate_update: Callable[[Document, Document], list[Cause]] = _no_causes  # (new, old)
     fields: Callable[[Document], dict[str, str]] = _no_fields  # selectable beyond metadata.name and .namespace
+    # What the object holds alone. If admission picked a claim that turns out to be taken, the write runs again from
+    # the document before admission; if the client asked for it, the answer is 422 with `taken`.
+    claims: Callable[[Document], Sequence[Claim]] = _no_claims
     field_names: tuple[str, ...] = ()  # the keys `fields` returns
     validate_name: Callable[[str], str | None] = field(default=lambda name: None)  # what is wrong with a name
 
