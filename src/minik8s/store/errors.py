@@ -1,6 +1,7 @@
 """etcd's errors: the gRPC code and the exact text that its clients match on.
 
-Raised by the cores and the service; `server` turns them into gRPC statuses, once. A state machine returns them as values.
+Raised by the cores and the service; `server` turns them into gRPC statuses, once. The state machine returns them as
+values.
 """
 
 from typing import NamedTuple

@@ -5,13 +5,12 @@ events and the errors (`errors.EtcdError`) are the same.
 """
 
 import random
-from collections.abc import AsyncIterator
 
 from minik8s.kit.clock import Clock
 from minik8s.store.consensus import Immediate
 from minik8s.store.machine import Machine
 from minik8s.store.service import Service, ServiceConfig
-from minik8s.store.watch import WatchStream
+from minik8s.store.upkeep import Upkeep, UpkeepConfig
 from minik8s.wire.etcd import rpc_pb2
 
 
@@ -19,14 +18,14 @@ class LocalStore:
     """One member without network or disk. Leases expire and progress is notified only while `run()` runs."""
 
     def __init__(self, *, clock: Clock, rng: random.Random) -> None:
-        self._machine = Machine()
-        self._service = Service(
-            ServiceConfig(member_id=1, cluster_id=1), self._machine, Immediate(self._machine), clock=clock, rng=rng
-        )
+        self._clock = clock
+        machine = Machine()
+        config = ServiceConfig(member_id=1, cluster_id=1)
+        self._service = Service(config, machine, Immediate(machine), clock=clock, rng=rng)
 
     async def run(self) -> None:
         """Expire leases and notify progress, until cancelled."""
-        await self._service.run()
+        await Upkeep(UpkeepConfig(), self._service, clock=self._clock).run()
 
     async def range(self, request: rpc_pb2.RangeRequest) -> rpc_pb2.RangeResponse:
         return rpc_pb2.RangeResponse.FromString(await self._service.range(request.SerializeToString()))
@@ -54,28 +53,26 @@ class LocalStore:
 
     def watch(self, request: rpc_pb2.WatchCreateRequest) -> "LocalWatch":
         """A stream with one watcher. The first message says `created`; a refusal is a message with `canceled`."""
-        stream = self._service.open_watch_stream()
-        stream.create(request)
-        return LocalWatch(stream)
+        return LocalWatch(self._service, request)
 
 
 class LocalWatch:
-    """The answers to one watch, in order: an async iterator that ends after `close()`."""
+    """The answers to one watch, in order: an asynchronous iterator that ends after `close()`."""
 
-    def __init__(self, stream: WatchStream) -> None:
-        self._stream = stream
-        self._messages = self._read()
+    def __init__(self, service: Service, request: rpc_pb2.WatchCreateRequest) -> None:
+        self._service = service
+        self._stream = service.open_watch_stream()
+        self._stream.create(request)
 
-    def __aiter__(self) -> AsyncIterator[rpc_pb2.WatchResponse]:
-        return self._messages
+    def __aiter__(self) -> "LocalWatch":
+        return self
+
+    async def __anext__(self) -> rpc_pb2.WatchResponse:
+        return rpc_pb2.WatchResponse.FromString(await anext(self._stream))
 
     async def request_progress(self) -> None:
         """Ask for an empty message (watch_id -1) once everything up to its header's revision has been delivered."""
         self._stream.request_progress()
 
     async def close(self) -> None:
-        self._stream.close()
-
-    async def _read(self) -> AsyncIterator[rpc_pb2.WatchResponse]:
-        async for response in self._stream:
-            yield rpc_pb2.WatchResponse.FromString(response)
+        self._service.close_watch_stream(self._stream)

@@ -1,0 +1,215 @@
+"""The keys and all their versions since the last compaction: pure, in memory, the same on every member.
+
+`machine` writes (through `txn`), `range` and `watch` read. A version is kept as its encoded KeyValue, so that answers
+and events are joined from ready bytes. A deletion is a version too, a tombstone, whose KeyValue is what a DELETE event
+carries: key and mod_revision.
+
+Revisions are contiguous: revision 1 is the empty store and each later one is one batch of changes, in the order they
+were made. `batch(r)` therefore finds the changes of a revision by index.
+"""
+
+import zlib
+from bisect import bisect_right
+from typing import NamedTuple
+
+from sortedcontainers import SortedList
+
+from minik8s.store.errors import COMPACTED, FUTURE_REVISION, EtcdError
+from minik8s.wire.etcd import kv_pb2
+
+FROM_KEY = b"\0"
+"""As a range_end: every key from `key` on."""
+
+
+class Record(NamedTuple):
+    """One version of a key."""
+
+    key: bytes
+    create_revision: int
+    mod_revision: int
+    version: int  # 0 marks a tombstone
+    lease: int
+    encoded: bytes  # the whole as mvccpb.KeyValue
+
+    @property
+    def value(self) -> bytes:
+        """Decoded on demand: most readers want the record as a whole."""
+        return kv_pb2.KeyValue.FromString(self.encoded).value
+
+
+def _mod_revision(record: Record) -> int:
+    return record.mod_revision
+
+
+class Mvcc:
+    """Writes collect under revision+1 until `commit`; reads in between see them, as etcd's transactions do."""
+
+    def __init__(self) -> None:
+        self.revision = 1
+        self.compact_revision = 0
+        self.size_bytes = 0  # of all versions held
+        self._versions: dict[bytes, list[Record]] = {}  # oldest first; never empty
+        self._keys = SortedList()  # the keys of _versions
+        self._live = SortedList()  # those whose newest version is no tombstone
+        self._batches: list[tuple[Record, ...]] = []
+        self._first_batch = 2  # the revision of _batches[0]
+        self._pending: list[Record] = []
+
+    @property
+    def read_revision(self) -> int:
+        """The revision a read sees: within a transaction that has written, the one it will commit as."""
+        return self.revision + 1 if self._pending else self.revision
+
+    @property
+    def key_count(self) -> int:
+        """How many keys exist now."""
+        return len(self._live)
+
+    def get(self, key: bytes, revision: int = 0) -> Record | None:
+        """The record of `key` at `revision` (0: now); None if it does not exist then. The revision must be held."""
+        versions = self._versions.get(key)
+        if not versions:
+            return None
+        record = versions[-1]
+        if revision and record.mod_revision > revision:
+            index = bisect_right(versions, revision, key=_mod_revision)
+            if not index:
+                return None
+            record = versions[index - 1]
+        return record if record.version else None
+
+    def range(self, key: bytes, end: bytes, *, revision: int = 0, limit: int = 0) -> tuple[list[Record], int]:
+        """The first `limit` (0: all) records of [key, end) in key order, and how many there are in all.
+
+        Raises EtcdError if the history does not hold `revision`.
+        """
+        at = self.held_revision(revision)
+        if not end:
+            record = self.get(key, at)
+            return ([record], 1) if record else ([], 0)
+        if at == self.read_revision:
+            first, last = self._bounds(self._live, key, end)
+            stop = min(last, first + limit) if limit else last
+            return [self._versions[k][-1] for k in self._live[first:stop]], max(last - first, 0)
+        first, last = self._bounds(self._keys, key, end)
+        records = [record for k in self._keys[first:last] if (record := self.get(k, at))]
+        return records[:limit] if limit else records, len(records)
+
+    def count(self, key: bytes, end: bytes, *, revision: int = 0) -> int:
+        """How many keys of [key, end) exist at `revision`; raises as `range`."""
+        if end and self.held_revision(revision) == self.read_revision:
+            first, last = self._bounds(self._live, key, end)
+            return max(last - first, 0)
+        return self.range(key, end, revision=revision)[1]
+
+    def held_revision(self, revision: int) -> int:
+        """The revision to read at; raises EtcdError if it is compacted or yet to come. Not above 0 means now."""
+        if revision <= 0:
+            return self.read_revision
+        if revision > self.read_revision:
+            raise EtcdError(FUTURE_REVISION)
+        if revision < self.compact_revision:
+            raise EtcdError(COMPACTED)
+        return revision
+
+    def batch(self, revision: int) -> tuple[Record, ...]:
+        """The changes that made `revision`, which must be in [compact_revision, revision now]."""
+        return self._batches[revision - self._first_batch] if revision >= self._first_batch else ()
+
+    def put(self, key: bytes, value: bytes, lease: int) -> None:
+        """Write the next version of `key`."""
+        old = self.get(key)
+        revision = self.revision + 1
+        created, version = (old.create_revision, old.version + 1) if old else (revision, 1)
+        encoded = kv_pb2.KeyValue(
+            key=key, create_revision=created, mod_revision=revision, version=version, value=value, lease=lease
+        ).SerializeToString()
+        if old is None:
+            self._live.add(key)
+        self._append(Record(key, created, revision, version, lease, encoded))
+
+    def delete(self, key: bytes) -> None:
+        """Write a tombstone over `key`, which must exist."""
+        revision = self.revision + 1
+        encoded = kv_pb2.KeyValue(key=key, mod_revision=revision).SerializeToString()
+        self._live.remove(key)
+        self._append(Record(key, 0, revision, 0, 0, encoded))
+
+    def commit(self) -> bool:
+        """Make what was written since the last commit one revision; False if nothing was."""
+        if not self._pending:
+            return False
+        self.revision += 1
+        self._batches.append(tuple(self._pending))
+        self._pending.clear()
+        return True
+
+    def compact(self, revision: int) -> None:
+        """Forget what no read at or after `revision` can see. Raises EtcdError if there is nothing to compact.
+
+        Of each key the newest version at or below `revision` stays. A tombstone stays only exactly there, since a
+        watch may start at the compact revision and must see it (etcd's issues 18089, 19179); the next compaction
+        takes it. Only keys changed since the last compaction can have anything to forget.
+        """
+        assert not self._pending
+        if revision <= self.compact_revision:
+            raise EtcdError(COMPACTED)
+        if revision > self.revision:
+            raise EtcdError(FUTURE_REVISION)
+        last = revision - self._first_batch + 1
+        for key in {record.key for batch in self._batches[:last] for record in batch}:
+            self._forget(key, revision)
+        self.compact_revision = revision
+        forgotten = max(revision - self._first_batch, 0)
+        del self._batches[:forgotten]
+        self._first_batch += forgotten
+
+    def hash_kv(self, revision: int = 0) -> tuple[int, int]:
+        """(CRC32 of all versions held up to `revision`, that revision): equal on members with equal histories.
+
+        Members compare it only at equal compact revisions. Raises as `range`.
+        """
+        at = self.held_revision(revision)
+        crc = 0
+        for key in self._keys:
+            for record in self._versions[key]:
+                if record.mod_revision <= at:
+                    crc = zlib.crc32(record.encoded, crc)
+        return crc, at
+
+    def _append(self, record: Record) -> None:
+        versions = self._versions.get(record.key)
+        if versions is None:
+            self._versions[record.key] = [record]
+            self._keys.add(record.key)
+        else:
+            versions.append(record)
+        self.size_bytes += len(record.encoded)
+        self._pending.append(record)
+
+    def _forget(self, key: bytes, revision: int) -> None:
+        versions = self._versions.get(key)
+        if versions is None:
+            return
+        keep = bisect_right(versions, revision, key=_mod_revision) - 1
+        if keep < 0:
+            return
+        newest = versions[keep]
+        if not newest.version and newest.mod_revision < revision:
+            keep += 1
+        self.size_bytes -= sum(len(record.encoded) for record in versions[:keep])
+        del versions[:keep]
+        if not versions:
+            del self._versions[key]
+            self._keys.remove(key)
+
+    @staticmethod
+    def _bounds(keys: SortedList, key: bytes, end: bytes) -> tuple[int, int]:
+        return keys.bisect_left(key), len(keys) if end == FROM_KEY else keys.bisect_left(end)
+
+
+def in_range(candidate: bytes, key: bytes, end: bytes) -> bool:
+    """Whether a selector (§ Range selectors) holds `candidate`."""
+    if not end:
+        return candidate == key
+    return key <= candidate and (end == FROM_KEY or candidate < end)

@@ -1,0 +1,277 @@
+"""etcd's five services, without gRPC: requests in, answers or EtcdError out.
+
+`server` serves it over gRPC, `local` in process. The hot calls (Range, Put, DeleteRange, Txn) take and give encoded
+messages. Reads are linearizable through `consensus.read_index` unless the request says serializable; writes are
+proposed to consensus and answered from what the machine made of them.
+"""
+
+import random
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from google.protobuf.message import DecodeError, Message
+
+from minik8s.kit.clock import Clock
+from minik8s.store import checks, commands, encoding, txn
+from minik8s.store import range as ranges
+from minik8s.store.consensus import Consensus
+from minik8s.store.errors import (
+    LEASE_TTL_TOO_LARGE,
+    MALFORMED,
+    NO_LEADER,
+    REQUEST_TIMED_OUT,
+    REQUEST_TOO_LARGE,
+    STOPPED,
+    TOO_MANY_REQUESTS,
+    EtcdError,
+    Fault,
+    unimplemented,
+)
+from minik8s.store.expiry import Expiry
+from minik8s.store.machine import Applied, Machine
+from minik8s.store.raft.errors import CommandTooLarge, NoLeader, NotStarted, RaftError, TooManyProposals
+from minik8s.store.watch import WatchHub
+from minik8s.store.watch_stream import WatchStream
+from minik8s.wire.etcd import rpc_pb2
+
+VERSION = "3.6.4"
+"""The etcd release whose client API this is; API servers look here for what the store can do."""
+
+_LEASE_TTL_MAX_S = 9_000_000_000
+_FAULTS: dict[type[RaftError], Fault] = {
+    NoLeader: NO_LEADER,
+    NotStarted: STOPPED,
+    TooManyProposals: TOO_MANY_REQUESTS,
+    CommandTooLarge: REQUEST_TOO_LARGE,
+    RaftError: REQUEST_TIMED_OUT,  # ProposalTimeout, ReadTimeout
+}
+_M = TypeVar("_M", bound=Message)
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceConfig:
+    """Who this member is, and its limits."""
+
+    member_id: int
+    cluster_id: int
+    members: Mapping[str, rpc_pb2.Member] = field(default_factory=dict)  # id and peerURLs, by consensus' names
+    request_bytes_max: int = 3 * 512 * 1024
+    operations_max: int = 128  # in one list of a transaction
+    pending_max: int = 5000  # proposals in flight; more are refused with "too many requests"
+    lease_ttl_min_s: int = 2
+    quota_bytes: int = 2 << 30  # reported; enforced from issue 3 on
+
+
+class Service:
+    """One member's answers."""
+
+    def __init__(
+        self, config: ServiceConfig, machine: Machine, consensus: Consensus, *, clock: Clock, rng: random.Random
+    ) -> None:
+        self.config = config
+        self.machine = machine
+        self.consensus = consensus
+        self.mvcc = machine.space.mvcc
+        self.expiry = Expiry(clock)
+        self.hub = WatchHub(self.mvcc)
+        self.streams: set[WatchStream] = set()
+        self.pending = 0
+        self._rng = rng
+        self._identity = encoding.integer(1, config.cluster_id) + encoding.integer(2, config.member_id)
+        machine.observers += [self.hub, self.expiry]
+
+    # KV
+
+    async def range(self, request: bytes) -> bytes:
+        parsed = _parse(rpc_pb2.RangeRequest, request)
+        checks.check_range(parsed)
+        if not parsed.serializable:
+            await self.read_index()
+        return self._header(self.mvcc.revision) + ranges.answer(self.mvcc, parsed)
+
+    async def put(self, request: bytes) -> bytes:
+        checks.check_put(_parse(rpc_pb2.PutRequest, request))
+        return self._answer(await self.propose(commands.PUT + request))
+
+    async def delete_range(self, request: bytes) -> bytes:
+        checks.check_delete_range(_parse(rpc_pb2.DeleteRangeRequest, request))
+        return self._answer(await self.propose(commands.DELETE_RANGE + request))
+
+    async def txn(self, request: bytes) -> bytes:
+        parsed = _parse(rpc_pb2.TxnRequest, request)
+        checks.check_txn(parsed, self.config.operations_max)
+        if not txn.is_read_only(parsed):
+            return self._answer(await self.propose(commands.TXN + request))
+        if not txn.is_serializable(parsed):
+            await self.read_index()
+        return self._header(self.mvcc.revision) + txn.txn(self.machine.space, parsed)
+
+    async def compact(self, request: rpc_pb2.CompactionRequest) -> rpc_pb2.CompactionResponse:
+        applied = await self.propose(commands.COMPACT + request.SerializeToString())
+        return rpc_pb2.CompactionResponse(header=self.header(applied.revision))
+
+    # Watch
+
+    def open_watch_stream(self) -> WatchStream:
+        """A stream that its owner must hand back to `close_watch_stream`."""
+        stream = WatchStream(self.hub, self._header, fragment_bytes=self.config.request_bytes_max)
+        self.streams.add(stream)
+        return stream
+
+    def close_watch_stream(self, stream: WatchStream) -> None:
+        stream.close()
+        self.streams.discard(stream)
+
+    # Lease
+
+    async def lease_grant(self, request: rpc_pb2.LeaseGrantRequest) -> rpc_pb2.LeaseGrantResponse:
+        if request.TTL > _LEASE_TTL_MAX_S:
+            raise EtcdError(LEASE_TTL_TOO_LARGE)
+        decided = rpc_pb2.LeaseGrantRequest(
+            ID=request.ID or self._new_lease_id(), TTL=max(request.TTL, self.config.lease_ttl_min_s)
+        )
+        applied = await self.propose(commands.LEASE_GRANT + decided.SerializeToString())
+        return rpc_pb2.LeaseGrantResponse.FromString(self._answer(applied))
+
+    async def lease_revoke(self, request: rpc_pb2.LeaseRevokeRequest) -> rpc_pb2.LeaseRevokeResponse:
+        applied = await self.propose(commands.LEASE_REVOKE + request.SerializeToString())
+        return rpc_pb2.LeaseRevokeResponse(header=self.header(applied.revision))
+
+    async def lease_keep_alive(self, request: rpc_pb2.LeaseKeepAliveRequest) -> rpc_pb2.LeaseKeepAliveResponse:
+        """A renewal goes through the log, so any member may take it and no leader can be mistaken about it."""
+        applied = await self.propose(commands.LEASE_RENEW + request.SerializeToString())
+        return rpc_pb2.LeaseKeepAliveResponse.FromString(self._answer(applied))
+
+    async def lease_time_to_live(self, request: rpc_pb2.LeaseTimeToLiveRequest) -> rpc_pb2.LeaseTimeToLiveResponse:
+        await self.read_index()
+        response = rpc_pb2.LeaseTimeToLiveResponse(header=self.header(self.mvcc.revision), ID=request.ID, TTL=-1)
+        lease = self.machine.space.leases.find(request.ID)
+        if lease and (remaining_s := self.expiry.remaining_s(lease.id)) > 0:
+            response.TTL, response.grantedTTL = int(remaining_s), lease.ttl_s
+            if request.keys:
+                response.keys.extend(sorted(lease.keys))
+        return response
+
+    async def lease_leases(self, request: rpc_pb2.LeaseLeasesRequest) -> rpc_pb2.LeaseLeasesResponse:
+        await self.read_index()
+        leases = [rpc_pb2.LeaseStatus(ID=lease.id) for lease in self.machine.space.leases]
+        return rpc_pb2.LeaseLeasesResponse(header=self.header(self.mvcc.revision), leases=leases)
+
+    # Cluster
+
+    async def member_list(self, request: rpc_pb2.MemberListRequest) -> rpc_pb2.MemberListResponse:
+        if request.linearizable:
+            await self.read_index()
+        members = []
+        for configured in self.config.members.values():
+            member = rpc_pb2.Member(ID=configured.ID, peerURLs=configured.peerURLs)
+            # Name and client URLs are empty until the member has started once.
+            if published := self.machine.members.get(member.ID):
+                member.name = published.name
+                member.clientURLs.extend(published.clientURLs)
+            members.append(member)
+        return rpc_pb2.MemberListResponse(header=self.header(0), members=members)
+
+    # Maintenance
+
+    async def status(self, request: rpc_pb2.StatusRequest) -> rpc_pb2.StatusResponse:
+        consensus, size_bytes = self.consensus, self.mvcc.size_bytes
+        return rpc_pb2.StatusResponse(
+            header=self.header(self.mvcc.revision),
+            version=VERSION,
+            dbSize=size_bytes,
+            dbSizeInUse=size_bytes,
+            dbSizeQuota=self.config.quota_bytes,
+            leader=self.leader_id,
+            raftIndex=consensus.last_index,
+            raftTerm=consensus.term,
+            raftAppliedIndex=consensus.applied_index,
+            errors=[] if consensus.leader else [NO_LEADER.text],
+        )
+
+    async def hash_kv(self, request: rpc_pb2.HashKVRequest) -> rpc_pb2.HashKVResponse:
+        crc, revision = self.mvcc.hash_kv(request.revision)
+        return rpc_pb2.HashKVResponse(
+            header=self.header(self.mvcc.revision),
+            hash=crc,
+            compact_revision=self.mvcc.compact_revision,
+            hash_revision=revision,
+        )
+
+    async def alarm(self, request: rpc_pb2.AlarmRequest) -> rpc_pb2.AlarmResponse:
+        """No alarm is ever raised yet, so there is none to list or to disarm."""
+        if request.action == rpc_pb2.AlarmRequest.ACTIVATE:
+            raise unimplemented("Alarm ACTIVATE")
+        return rpc_pb2.AlarmResponse(header=self.header(0))
+
+    # What the calls above, the server and the upkeep share
+
+    @property
+    def leader_id(self) -> int:
+        """0 while there is none."""
+        member = self.config.members.get(self.consensus.leader or "")
+        return member.ID if member else self.config.member_id if self.consensus.is_leader else 0
+
+    def require_leader(self) -> None:
+        """What the metadata `hasleader` asks. Raises EtcdError."""
+        if not self.consensus.leader:
+            raise EtcdError(NO_LEADER)
+
+    async def read_index(self) -> None:
+        """Wait until everything written before now can be read here. Raises EtcdError."""
+        with _consensus_errors():
+            await self.consensus.read_index()
+
+    async def propose(self, command: bytes) -> Applied:
+        """Have every member apply `command`. Raises EtcdError: the machine's, or that of consensus."""
+        if len(command) > self.config.request_bytes_max:
+            raise EtcdError(REQUEST_TOO_LARGE)
+        if self.pending >= self.config.pending_max:
+            raise EtcdError(TOO_MANY_REQUESTS)
+        self.pending += 1
+        try:
+            with _consensus_errors():
+                result: Any = await self.consensus.propose(command)
+        finally:
+            self.pending -= 1
+        if isinstance(result, EtcdError):
+            # A fresh one: several callers may hold the same value.
+            raise EtcdError(result.fault)
+        assert isinstance(result, Applied)
+        return result
+
+    def header(self, revision: int) -> rpc_pb2.ResponseHeader:
+        """0 leaves the revision out, as cluster calls do."""
+        config = self.config
+        return rpc_pb2.ResponseHeader(
+            cluster_id=config.cluster_id, member_id=config.member_id, revision=revision, raft_term=self.consensus.term
+        )
+
+    def _header(self, revision: int) -> bytes:
+        """The header as a response's encoded first field."""
+        variable = encoding.integer(3, revision) + encoding.integer(4, self.consensus.term)
+        return encoding.message(1, self._identity + variable)
+
+    def _answer(self, applied: Applied) -> bytes:
+        return self._header(applied.revision) + applied.body
+
+    def _new_lease_id(self) -> int:
+        return self._rng.getrandbits(62) + 1
+
+
+def _parse(kind: type[_M], data: bytes) -> _M:
+    try:
+        return kind.FromString(data)
+    except DecodeError as error:
+        raise EtcdError(MALFORMED) from error
+
+
+@contextmanager
+def _consensus_errors() -> Iterator[None]:
+    """What consensus raises, as etcd's clients know it. Only "request timed out" leaves a write's outcome open."""
+    try:
+        yield
+    except RaftError as error:
+        raise EtcdError(next(fault for kind, fault in _FAULTS.items() if isinstance(error, kind))) from error
