@@ -1,1 +1,7 @@
-"""Engines that run containers, the most capable first."""
+"""Engines: how a container becomes running code. Each is one file beside this one, and one word here.
+
+`oci` (runc or crun, for images) is planned; until then images run on containerd, through the kubelet's
+--container-runtime-endpoint.
+"""
+
+ENGINES = ("process",)
