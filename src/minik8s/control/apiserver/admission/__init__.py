@@ -1,5 +1,19 @@
-"""Admission plugins, in execution order (as upstream's chain)."""
+"""Admission plugins, in execution order (as upstream's chain).
 
-from typing import Any
+The server appends `allocation.ServiceAddresses`, which needs its configuration.
+"""
 
-CHAIN: tuple[Any, ...] = ()
+from minik8s.control.apiserver.admission.attributes import Plugin
+from minik8s.control.apiserver.admission.namespace_lifecycle import NamespaceLifecycle
+from minik8s.control.apiserver.admission.node_restriction import NodeRestriction
+from minik8s.control.apiserver.admission.priority import Priority
+from minik8s.control.apiserver.admission.taint_nodes import TaintNodesByCondition
+from minik8s.control.apiserver.admission.tolerations import DefaultTolerationSeconds
+
+CHAIN: tuple[Plugin, ...] = (
+    NamespaceLifecycle(),  # First: what has no namespace is of no interest to the others.
+    NodeRestriction(),  # Refuses before anything is filled in, so that it judges what the node itself sent.
+    TaintNodesByCondition(),
+    Priority(),
+    DefaultTolerationSeconds(),
+)

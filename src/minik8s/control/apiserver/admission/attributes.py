@@ -1,9 +1,10 @@
-"""What admission knows of a write besides the document."""
+"""What admission knows of a write besides the document, and what a plugin is."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
+from minik8s.api.errors import Cause, StatusError, forbidden
 from minik8s.control.apiserver.resource import Document, Resource
 
 
@@ -11,15 +12,15 @@ class Reader(Protocol):
     """Reads of other objects, served by the pipeline."""
 
     async def get(self, plural: str, namespace: str, name: str) -> Document | None:
-        """The object, or None if there is none."""
+        """The newest state of an object, or None if there is none."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Attributes:
-    """One write. `old` is None for a create; the document of a delete is empty and `old` is what goes."""
+    """One write. `old` is None for a create; a delete has `old` alone, its document is empty."""
 
-    verb: str  # create, update, patch, delete
+    verb: str  # create, update, delete (a patch is an update by the time admission sees it; "patch" is taken for one)
     resource: Resource
     namespace: str
     name: str
@@ -30,8 +31,26 @@ class Attributes:
     dry_run: bool
     reader: Reader
 
-    def refuse(self, why: str, **details: Any) -> Exception:
-        """403 Forbidden, with upstream's prefix."""
-        from minik8s.api.errors import forbidden
+    def writes(self, *plurals: str, subresource: str = "") -> bool:
+        """Whether this is a create or an update of one of these resources."""
+        return self.verb != "delete" and self.resource.plural in plurals and self.subresource == subresource
 
-        return forbidden(self.resource.plural, self.resource.group, self.name, why)
+    def creates(self, *plurals: str) -> bool:
+        """Whether this is a create of one of these resources."""
+        return self.verb == "create" and self.resource.plural in plurals and not self.subresource
+
+    def refuse(self, why: str, causes: Sequence[Cause] = ()) -> StatusError:
+        """403 Forbidden in upstream's words."""
+        refusal = forbidden(self.resource.plural, self.resource.group, self.name, why)
+        refusal.causes = tuple(causes)
+        return refusal
+
+
+class Plugin:
+    """One concern of admission. A plugin overrides what it handles."""
+
+    async def mutate(self, document: Document, attributes: Attributes) -> None:
+        """Fill in or change the document in place. Raises StatusError to refuse."""
+
+    async def validate(self, document: Document, attributes: Attributes) -> None:
+        """Raises StatusError to refuse."""

@@ -8,6 +8,22 @@ from minik8s.control.apiserver.duration import UNKNOWN, age
 from minik8s.control.apiserver.resource import Column, Document, Resource
 from minik8s.control.apiserver.resources.columns import AGE, NAME, NONE, SELECTOR
 
+HEADLESS = "None"
+
+
+def has_cluster_ip(service: Document) -> bool:
+    """Whether the Service wants an address of its own."""
+    spec = service.get("spec", {})
+    return spec.get("type") != "ExternalName" and spec.get("clusterIP") != HEADLESS
+
+
+def wants_node_ports(service: Document) -> bool:
+    """Whether each of its ports wants a port on every node."""
+    spec = service.get("spec", {})
+    if spec.get("type") == "LoadBalancer":
+        return spec.get("allocateLoadBalancerNodePorts", True)
+    return spec.get("type") == "NodePort"
+
 
 def _external(service: Document) -> str:
     spec = service.get("spec", {})
