@@ -9,9 +9,7 @@ import random
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
-
-from google.protobuf.message import DecodeError, Message
+from typing import Any
 
 from minik8s.kit.clock import Clock
 from minik8s.store import checks, commands, encoding, txn
@@ -19,7 +17,6 @@ from minik8s.store import range as ranges
 from minik8s.store.consensus import Consensus
 from minik8s.store.errors import (
     LEASE_TTL_TOO_LARGE,
-    MALFORMED,
     NO_LEADER,
     REQUEST_TIMED_OUT,
     REQUEST_TOO_LARGE,
@@ -47,7 +44,6 @@ _FAULTS: dict[type[RaftError], Fault] = {
     CommandTooLarge: REQUEST_TOO_LARGE,
     RaftError: REQUEST_TIMED_OUT,  # ProposalTimeout, ReadTimeout
 }
-_M = TypeVar("_M", bound=Message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,22 +81,22 @@ class Service:
     # KV
 
     async def range(self, request: bytes) -> bytes:
-        parsed = _parse(rpc_pb2.RangeRequest, request)
+        parsed = encoding.decode(rpc_pb2.RangeRequest, request)
         checks.check_range(parsed)
         if not parsed.serializable:
             await self.read_index()
         return self._header(self.mvcc.revision) + ranges.answer(self.mvcc, parsed)
 
     async def put(self, request: bytes) -> bytes:
-        checks.check_put(_parse(rpc_pb2.PutRequest, request))
+        checks.check_put(encoding.decode(rpc_pb2.PutRequest, request))
         return self._answer(await self.propose(commands.PUT + request))
 
     async def delete_range(self, request: bytes) -> bytes:
-        checks.check_delete_range(_parse(rpc_pb2.DeleteRangeRequest, request))
+        checks.check_delete_range(encoding.decode(rpc_pb2.DeleteRangeRequest, request))
         return self._answer(await self.propose(commands.DELETE_RANGE + request))
 
     async def txn(self, request: bytes) -> bytes:
-        parsed = _parse(rpc_pb2.TxnRequest, request)
+        parsed = encoding.decode(rpc_pb2.TxnRequest, request)
         checks.check_txn(parsed, self.config.operations_max)
         if not txn.is_read_only(parsed):
             return self._answer(await self.propose(commands.TXN + request))
@@ -259,13 +255,6 @@ class Service:
 
     def _new_lease_id(self) -> int:
         return self._rng.getrandbits(62) + 1
-
-
-def _parse(kind: type[_M], data: bytes) -> _M:
-    try:
-        return kind.FromString(data)
-    except DecodeError as error:
-        raise EtcdError(MALFORMED) from error
 
 
 @contextmanager
