@@ -43,8 +43,8 @@ class RaftConfig:
     """Applying a long log pauses this often, so that heartbeats are not starved."""
 
     segment_bytes: int = 64 << 20
-    dial_retry_s: float = 0.1
-    dial_retry_max_s: float = 1.0
+    dial_retry_s: float = 0.05
+    dial_retry_max_s: float = 0.3
     hello_timeout_s: float = 5.0
     max_strangers: int = 32
     """Connections that have not said who they are; beyond, new ones are closed."""
