@@ -1,0 +1,102 @@
+"""The apiserver without a network: a store below, the API on top. Tests and simulation run it as it is.
+
+`server` adds REST and gRPC. It is stateless: several over one store are one API.
+"""
+
+import asyncio
+import random
+import re
+from asyncio import sleep
+from dataclasses import dataclass, field
+from ipaddress import ip_network
+
+from minik8s.api.errors import StatusError
+from minik8s.control.apiserver import admission, authn, resources
+from minik8s.control.apiserver.allocation import ServiceAddresses
+from minik8s.control.apiserver.bootstrap import bootstrap
+from minik8s.control.apiserver.compactor import Compactor
+from minik8s.control.apiserver.handler import Api
+from minik8s.control.apiserver.leases import Leases
+from minik8s.control.apiserver.pipeline import Pipeline
+from minik8s.control.apiserver.reads import Reader
+from minik8s.control.apiserver.registry import Registry
+from minik8s.control.apiserver.storage import Store, StoreError
+from minik8s.control.apiserver.watchcache import WatchCache, WatchCacheConfig
+from minik8s.kit.backoff import Backoff
+from minik8s.kit.clock import Clock
+from minik8s.kit.log import get_logger
+
+log = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class CoreConfig:
+    """What the API itself is configured by."""
+
+    service_cidr: str = "10.96.0.0/16"
+    secure_port: int = 6443  # where the service `kubernetes` leads
+    compaction_interval_s: float = 300.0
+    watch_cache: WatchCacheConfig = field(default_factory=WatchCacheConfig)
+
+
+class Core:
+    """Store, cache, reads and writes of one apiserver, put together."""
+
+    def __init__(self, config: CoreConfig, store: Store, *, clock: Clock, rng: random.Random) -> None:
+        self.config = config
+        self.clock = clock
+        self.is_bootstrapped = False
+        self.cache = WatchCache(store, resources.ALL, rng=rng, config=config.watch_cache)
+        self.registry = Registry(store, rng=rng)
+        chain = (*admission.CHAIN, ServiceAddresses(service_cidr=config.service_cidr, random=rng))
+        leases = Leases(store, clock=clock)
+        pipeline = Pipeline(self.registry, leases, resources.ALL, chain, clock=clock, rng=rng)
+        self.api = Api(resources.ALL, Reader(self.registry, self.cache, rng=rng), pipeline)
+        self._store = store
+        self._rng = rng
+        self._compactor = Compactor(store, interval_s=config.compaction_interval_s)
+
+    def not_ready(self) -> str | None:
+        """Why requests would not be answered well; None if they would."""
+        if not self.cache.filled.is_set():
+            return "the store has not been read yet"
+        return None if self.is_bootstrapped else "the first namespaces are not there yet"
+
+    async def run(self) -> None:
+        """Follow the store, make what every cluster has, and compact, until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.cache.run())
+            group.create_task(self._compactor.run())
+            await self._bootstrap()
+            await self._ask_version()
+
+    async def _bootstrap(self) -> None:
+        """Keep trying: the store may start later than we do."""
+        backoff = Backoff(self._rng, max_s=1.0)
+        handler = self.api.as_user(authn.SERVER)
+        address = str(ip_network(self.config.service_cidr)[1])
+        while not self.is_bootstrapped:
+            try:
+                await bootstrap(handler, service_address=address, secure_port=self.config.secure_port)
+                self.is_bootstrapped = True
+            except StatusError as error:
+                log.warning("cannot create the first objects yet", error=error.message)
+                await sleep(backoff.next_s())
+
+    async def _ask_version(self) -> None:
+        """Learn whether the store's progress announcements can be believed."""
+        try:
+            version = (await self._store.status()).version
+        except StoreError as error:
+            log.warning("the store does not tell its version", error=str(error))
+            return
+        self.cache.is_progress_sound = is_progress_sound(version)
+
+
+def is_progress_sound(version: str) -> bool:
+    """Whether an etcd of this version announces progress only after what it covers (etcd issue 15220)."""
+    found = re.match(r"(\d+)\.(\d+)\.(\d+)", version)
+    if found is None:
+        return False
+    numbers = tuple(int(number) for number in found.groups())
+    return numbers >= (3, 5, 8) or (3, 4, 25) <= numbers < (3, 5, 0)

@@ -1,0 +1,191 @@
+"""What deleting an object does to it: pure decisions, taken from the object and the DeleteOptions.
+
+Called by `pipeline`. Without finalizers and grace an object goes at once; otherwise it is marked (deletionTimestamp),
+which cannot be undone, and goes when its grace is over (for pods: when the kubelet says so, with a grace of 0) and its
+last finalizer is removed. As k8s.io/apiserver/pkg/registry/rest BeforeDelete and the store's deletion rules.
+"""
+
+import copy
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from minik8s.api import errors
+from minik8s.api.request import Request
+from minik8s.control.apiserver.resource import Document, Resource
+
+ORPHAN = "orphan"
+FOREGROUND = "foregroundDeletion"
+_POLICIES = {"Orphan": ORPHAN, "Foreground": FOREGROUND, "Background": ""}
+
+
+class Preconditions(msgspec.Struct):
+    """What must still be true of the object."""
+
+    uid: str | None = None
+    resourceVersion: str | None = None
+
+
+class Options(msgspec.Struct):
+    """metav1.DeleteOptions."""
+
+    kind: str = ""
+    apiVersion: str = ""
+    gracePeriodSeconds: int | None = None
+    preconditions: Preconditions | None = None
+    propagationPolicy: str | None = None
+    orphanDependents: bool | None = None
+    dryRun: list[str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What to write: nothing (`document` is as it was), a marked object, or its removal."""
+
+    document: Document
+    is_gone: bool = False
+    is_changed: bool = False
+
+
+def parse_options(request: Request) -> Options:
+    """The options of a request: its body, or else its query. Raises StatusError BadRequest, Invalid."""
+    if request.body:
+        try:
+            options = msgspec.json.decode(request.body, type=Options)
+        except msgspec.DecodeError as error:
+            raise errors.bad_request(
+                f"the object provided is unrecognized (must be of type DeleteOptions): {error}"
+            ) from None
+    else:
+        options = _options_of_query(request)
+    if options.propagationPolicy is not None and options.orphanDependents is not None:
+        raise _invalid("propagationPolicy", "orphanDependents and deletionPropagation cannot be both set")
+    if options.propagationPolicy not in (None, *_POLICIES):
+        known = '"Background", "Foreground", "Orphan"'
+        message = f'Unsupported value: "{options.propagationPolicy}": supported values: {known}'
+        raise errors.invalid(
+            "DeleteOptions", "", "", [errors.Cause("FieldValueNotSupported", message, "propagationPolicy")]
+        )
+    return options
+
+
+def _options_of_query(request: Request) -> Options:
+    query = request.query
+    grace = query.get("gracePeriodSeconds")
+    if grace is not None and not grace.removeprefix("-").isdigit():
+        raise errors.bad_request(f'strconv.ParseInt: parsing "{grace}": invalid syntax')
+    orphan = query.get("orphanDependents")
+    return Options(
+        gracePeriodSeconds=int(grace) if grace is not None else None,
+        propagationPolicy=query.get("propagationPolicy"),
+        orphanDependents=None if orphan is None else orphan in ("1", "true"),
+    )
+
+
+def check_preconditions(resource: Resource, document: Document, options: Options) -> None:
+    """Raises StatusError Conflict if the object is not the one that was meant."""
+    wanted, metadata = options.preconditions, document["metadata"]
+    if wanted is None:
+        return
+    if wanted.uid is not None and wanted.uid != metadata["uid"]:
+        why = (
+            f"the UID in the precondition ({wanted.uid}) does not match the UID in record ({metadata['uid']}). "
+            "The object might have been deleted and then recreated"
+        )
+        raise errors.conflict(resource.kind, resource.group, metadata["name"], why)
+    if wanted.resourceVersion is not None and wanted.resourceVersion != metadata["resourceVersion"]:
+        why = (
+            f"the ResourceVersion in the precondition ({wanted.resourceVersion}) does not match the ResourceVersion "
+            f"in record ({metadata['resourceVersion']}). The object might have been modified"
+        )
+        raise errors.conflict(resource.kind, resource.group, metadata["name"], why)
+
+
+def delete(resource: Resource, document: Document, options: Options, now_s: float) -> Verdict:
+    """What a DELETE makes of the object."""
+    metadata = document["metadata"]
+    grace_s = _grace_s(resource, document, options)
+    finalizers = _finalizers_after(metadata.get("finalizers") or [], options)
+    is_deleting = "deletionTimestamp" in metadata
+    if not finalizers and not _spec_finalizers(resource, document):
+        if grace_s == 0:
+            return Verdict(document, is_gone=True)
+        if is_deleting and grace_s >= metadata.get("deletionGracePeriodSeconds", 0):
+            return Verdict(document)
+    marked = copy.deepcopy(document)
+    marked["metadata"]["finalizers"] = finalizers
+    if not finalizers:
+        del marked["metadata"]["finalizers"]
+    if not is_deleting:
+        _mark(marked, now_s, grace_s)
+    elif grace_s < metadata.get("deletionGracePeriodSeconds", 0):
+        # Grace only ever shrinks: the end moves from the first mark's grace to this one.
+        marked_s = _seconds(metadata["deletionTimestamp"]) - metadata["deletionGracePeriodSeconds"]
+        marked["metadata"]["deletionTimestamp"] = _timestamp(marked_s + grace_s)
+        marked["metadata"]["deletionGracePeriodSeconds"] = grace_s
+    if resource.kind == "Namespace":
+        marked.setdefault("status", {})["phase"] = "Terminating"
+    return Verdict(marked, is_changed=marked != document)
+
+
+def is_finished(resource: Resource, document: Document) -> bool:
+    """Whether a marked object has nothing left to wait for, so that the write of it removes it."""
+    metadata = document["metadata"]
+    return (
+        "deletionTimestamp" in metadata
+        and not metadata.get("finalizers")
+        and not metadata.get("deletionGracePeriodSeconds")
+        and not _spec_finalizers(resource, document)
+    )
+
+
+def _mark(document: Document, now_s: float, grace_s: int) -> None:
+    metadata = document["metadata"]
+    metadata["deletionTimestamp"] = _timestamp(now_s + grace_s)
+    metadata["deletionGracePeriodSeconds"] = grace_s
+    if "generation" in metadata:
+        metadata["generation"] += 1
+
+
+def _grace_s(resource: Resource, document: Document, options: Options) -> int:
+    """Only pods have grace: time to stop, and only where something may be running."""
+    if resource.kind != "Pod":
+        return 0
+    spec, status = document.get("spec", {}), document.get("status", {})
+    if not spec.get("nodeName") or status.get("phase") in ("Succeeded", "Failed"):
+        return 0
+    asked = options.gracePeriodSeconds
+    grace_s = spec.get("terminationGracePeriodSeconds", 30) if asked is None else asked
+    return 1 if grace_s < 0 else grace_s  # as upstream: a negative grace is the shortest one
+
+
+def _finalizers_after(finalizers: list[str], options: Options) -> list[str]:
+    """The object's finalizers as the propagation policy wants them."""
+    if options.orphanDependents is not None:
+        policy = "Orphan" if options.orphanDependents else "Background"
+    elif options.propagationPolicy is not None:
+        policy = options.propagationPolicy
+    else:
+        return list(finalizers)
+    wanted = _POLICIES[policy]
+    kept = [name for name in finalizers if name not in (ORPHAN, FOREGROUND) or name == wanted]
+    return [*kept, wanted] if wanted and wanted not in kept else kept
+
+
+def _spec_finalizers(resource: Resource, document: Document) -> list[str]:
+    return document.get("spec", {}).get("finalizers") or [] if resource.kind == "Namespace" else []
+
+
+def _invalid(field: str, why: str) -> Exception:
+    cause = errors.Cause("FieldValueInvalid", f"Invalid value: {why}", field)
+    return errors.invalid("DeleteOptions", "", "", [cause])
+
+
+def _timestamp(at_s: float) -> str:
+    return datetime.fromtimestamp(at_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _seconds(text: Any) -> float:
+    return datetime.fromisoformat(text).timestamp()

@@ -1,0 +1,153 @@
+"""One request, whoever carried it: find the resource, ask whether the user may, read or write.
+
+Called by the adapters: `rest` behind `http`, `grpc`, and in process through `Api.as_user`, which is the client's
+Transport. Everything a client sees is a Response, a watch, or a StatusError.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import msgspec
+
+from minik8s.api import errors
+from minik8s.api.errors import StatusError
+from minik8s.api.request import Request, Response
+from minik8s.control.apiserver import views
+from minik8s.control.apiserver.authn import User
+from minik8s.control.apiserver.authz import authorize
+from minik8s.control.apiserver.pipeline import Call, Pipeline, success
+from minik8s.control.apiserver.reads import Reader
+from minik8s.control.apiserver.resource import Resource
+from minik8s.control.apiserver.views import View
+from minik8s.control.apiserver.watchers import Watcher
+
+
+class Api:
+    """The Kubernetes API of one apiserver, without a network."""
+
+    def __init__(self, resources: Sequence[Resource], reader: Reader, pipeline: Pipeline) -> None:
+        self.resources = tuple(resources)
+        self.reader = reader
+        self.pipeline = pipeline
+        self._by_path = {(each.group, each.version, each.plural): each for each in resources}
+
+    def as_user(self, user: User) -> "Handler":
+        """The API as one user sees it: a client Transport."""
+        return Handler(self, user)
+
+    def find(self, group: str, version: str, plural: str) -> Resource:
+        """A served resource. Raises StatusError NotFound."""
+        resource = self._by_path.get((group, version, plural))
+        if resource is None:
+            raise errors.unknown_path()
+        return resource
+
+
+class Handler:
+    """One user's calls."""
+
+    def __init__(self, api: Api, user: User) -> None:
+        self._api = api
+        self._user = user
+
+    async def call(self, request: Request) -> Response:
+        """Answer one call. Raises StatusError."""
+        resource = self._resolve(request)
+        match request.verb:
+            case "get" | "list":
+                return await self._read(resource, request)
+            case "create" | "update" | "patch" | "delete" | "deletecollection":
+                return await self._write(resource, request)
+        raise errors.method_not_allowed()
+
+    async def watch(self, request: Request) -> Watcher:
+        """Open a watch. Raises StatusError."""
+        resource = self._resolve(request)
+        if request.subresource:
+            raise errors.method_not_allowed()
+        return await self._api.reader.watch(resource, request)
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+    def _resolve(self, request: Request) -> Resource:
+        """The resource, once it is clear that the user may."""
+        authorize(self._user, request)
+        resource = self._api.find(request.group, request.version, request.resource)
+        if request.subresource and request.subresource not in resource.subresources:
+            raise errors.unknown_path()
+        if request.namespace and not resource.namespaced:
+            raise errors.unknown_path()
+        is_single = request.verb in ("get", "update", "patch", "delete") or request.subresource
+        if is_single and not request.name:
+            raise errors.method_not_allowed()
+        if resource.namespaced and not request.namespace and (is_single or request.verb == "create"):
+            raise errors.bad_request(
+                "an empty namespace may not be set during creation"
+                if not is_single
+                else "an empty namespace may not be set when a resource name is provided"
+            )
+        return resource
+
+    async def _read(self, resource: Resource, request: Request) -> Response:
+        reader = self._api.reader
+        if request.verb == "list":
+            return await reader.list(resource, request)
+        view = _view(resource, request.subresource)
+        response = await reader.get(resource, request)
+        if view.is_whole:
+            return response
+        return replace(response, body=_encode(view.read(msgspec.json.decode(response.body))))
+
+    async def _write(self, resource: Resource, request: Request) -> Response:
+        pipeline, call = self._api.pipeline, Call(self._user, resource, request)
+        _check_dry_run(request)
+        match request.verb, request.subresource:
+            case "create", "":
+                return await pipeline.create(call)
+            case "create", "binding":
+                return await pipeline.bind(call)
+            case "update", subresource:
+                return await pipeline.update(call, _view(resource, subresource))
+            case "patch", subresource:
+                return await pipeline.patch(call, _view(resource, subresource))
+            case "delete", "":
+                return await pipeline.delete(call)
+            case "deletecollection", "":
+                return await self._delete_collection(resource, request)
+        raise errors.method_not_allowed()
+
+    async def _delete_collection(self, resource: Resource, request: Request) -> Response:
+        """Delete what a list finds, one by one; what is gone meanwhile is as good as deleted."""
+        listed = await self._api.reader.list(resource, replace(request, body=b""))
+        for item in msgspec.json.decode(listed.body)["items"]:
+            single = replace(
+                request, verb="delete", namespace=item["metadata"].get("namespace", ""), name=item["metadata"]["name"]
+            )
+            try:
+                await self._api.pipeline.delete(Call(self._user, resource, single))
+            except StatusError as error:
+                if error.reason != "NotFound":
+                    raise
+        return listed if listed.revision else Response(_encode(success()))
+
+
+_encode = msgspec.json.Encoder().encode
+
+_VIEWS = {"": views.OBJECT, "status": views.STATUS, "finalize": views.FINALIZE}
+
+
+def _view(resource: Resource, subresource: str) -> View:
+    view = _VIEWS.get(subresource)
+    if view is None:
+        raise StatusError("MethodNotAllowed", f"{resource.plural}/{subresource} is not supported yet")
+    return view
+
+
+def _check_dry_run(request: Request) -> None:
+    if request.query.get("dryRun", "") not in ("", "All"):
+        value = request.query["dryRun"]
+        cause = errors.Cause(
+            "FieldValueNotSupported", f'Unsupported value: "{value}": supported values: "All"', "dryRun"
+        )
+        raise errors.invalid("CreateOptions", "meta.k8s.io", "", [cause])

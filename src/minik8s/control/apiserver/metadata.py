@@ -1,0 +1,92 @@
+"""What the server does to metadata: pure rules for creating and updating any object.
+
+Called by `pipeline`. Nobody else mints uid, creationTimestamp and generation. As k8s.io/apiserver BeforeCreate and
+BeforeUpdate.
+"""
+
+import json
+import random
+
+from minik8s.api import errors
+from minik8s.api.errors import Cause
+from minik8s.control.apiserver.resource import Document, Resource
+from minik8s.kit import ids
+
+# Kinds whose generation upstream leaves unset.
+_WITHOUT_GENERATION = frozenset({"ConfigMap", "Event", "Lease", "Namespace", "Node", "Service"})
+_NAME_MAX = 253
+_SUFFIX_LENGTH = 5
+_SERVER_OWNED = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation")
+
+
+def place(resource: Resource, document: Document, *, namespace: str, name: str) -> None:
+    """Set what the URL says, which the document may repeat but not contradict. Raises StatusError BadRequest."""
+    metadata = document["metadata"]
+    if name and metadata.setdefault("name", name) != name:
+        given = metadata["name"]
+        raise errors.bad_request(f"the name of the object ({given}) does not match the name on the URL ({name})")
+    if not resource.namespaced:
+        metadata.pop("namespace", None)
+    elif metadata.setdefault("namespace", namespace) != namespace:
+        raise errors.bad_request(
+            "the namespace of the provided object does not match the namespace sent on the request"
+        )
+
+
+def stamp(resource: Resource, document: Document, *, now: str, rng: random.Random) -> None:
+    """Make a document one that begins to exist: identity, time, a name if it asks for one."""
+    metadata = document["metadata"]
+    for name in (*_SERVER_OWNED, "resourceVersion", "selfLink", "managedFields"):
+        metadata.pop(name, None)
+    if prefix := metadata.get("generateName"):
+        metadata.setdefault("name", prefix[: 63 - _SUFFIX_LENGTH] + ids.new_suffix(rng, _SUFFIX_LENGTH))
+    metadata["uid"] = ids.new_uuid(rng)
+    metadata["creationTimestamp"] = now
+    if resource.kind not in _WITHOUT_GENERATION:
+        metadata["generation"] = 1
+
+
+def carry_over(resource: Resource, new: Document, old: Document) -> None:
+    """Keep what a client cannot change. Raises StatusError Conflict, if it is about another version of the object."""
+    given, kept = new["metadata"], old["metadata"]
+    if given.get("uid") and given["uid"] != kept["uid"]:
+        why = f"Precondition failed: UID in precondition: {given['uid']}, UID in object meta: {kept['uid']}"
+        raise errors.conflict(resource.plural, resource.group, kept["name"], why)
+    if given.get("resourceVersion") not in (None, "", kept["resourceVersion"]):
+        raise errors.conflict(resource.plural, resource.group, kept["name"])
+    given.pop("managedFields", None)
+    given.pop("selfLink", None)
+    for name in (*_SERVER_OWNED, "resourceVersion", "generateName"):
+        if name in kept:
+            given[name] = kept[name]
+        elif name != "generateName":
+            given.pop(name, None)
+
+
+def bump_generation(new: Document, old: Document) -> None:
+    """Count a change of what is wanted: anything but metadata and status."""
+    if "generation" in old["metadata"] and _wanted(new) != _wanted(old):
+        new["metadata"]["generation"] = old["metadata"]["generation"] + 1
+
+
+def faults(resource: Resource, document: Document, old: Document | None) -> list[Cause]:
+    """What is wrong with the name, or with the finalizers of an object that is being deleted."""
+    metadata = document["metadata"]
+    name = metadata.get("name")
+    if not name:
+        return [Cause("FieldValueRequired", "Required value: name or generateName is required", "metadata.name")]
+    found = []
+    if old is None and (why := resource.validate_name(name)):
+        found.append(Cause("FieldValueInvalid", f"Invalid value: {json.dumps(name)}: {why}", "metadata.name"))
+    if old is not None and "deletionTimestamp" in old["metadata"]:
+        before = old["metadata"].get("finalizers") or []
+        if added := [each for each in metadata.get("finalizers") or [] if each not in before]:
+            listed = ", ".join(json.dumps(each) for each in added)
+            why = "no new finalizers can be added if the object is being deleted, found new finalizers"
+            message = f"Forbidden: {why} []string{{{listed}}}"
+            found.append(Cause("FieldValueForbidden", message, "metadata.finalizers"))
+    return found
+
+
+def _wanted(document: Document) -> Document:
+    return {key: value for key, value in document.items() if key not in ("metadata", "status")}

@@ -1,0 +1,315 @@
+"""The one write path: every create, update, patch and delete, of every client, over REST, gRPC or in process.
+
+    load → patch → decode → keep what clients cannot change → default → admission → validate → commit
+
+Called by `handler` with an authorized Call; calls `schema`, the Resource's hooks, the admission chain and `registry`.
+A write is optimistic: what it was computed from is what it replaces. If the object changed meanwhile, it is computed
+again, unless the client named the resourceVersion it meant. A write that changes nothing is not made.
+"""
+
+import copy
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import msgspec
+
+from minik8s.api import errors
+from minik8s.api.request import Request, Response
+from minik8s.control.apiserver import deletion, metadata, patch, schema
+from minik8s.control.apiserver.admission.attributes import Attributes, Plugin
+from minik8s.control.apiserver.authn import User
+from minik8s.control.apiserver.leases import Leases
+from minik8s.control.apiserver.registry import ClaimTaken, Registry, Stored, Superseded, key_of
+from minik8s.control.apiserver.resource import Claim, Document, Resource
+from minik8s.control.apiserver.views import View, bind
+from minik8s.kit.clock import Clock, timestamp
+
+_CREATE_ATTEMPTS = 8  # of generated names and addresses, as upstream
+_REWRITE_ATTEMPTS = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """An authorized write."""
+
+    user: User
+    resource: Resource
+    request: Request
+
+    @property
+    def is_dry_run(self) -> bool:
+        """Whether everything is done but the commit."""
+        return self.request.query.get("dryRun", "") == "All"
+
+    @property
+    def field_validation(self) -> str:
+        """What becomes of unknown fields: Ignore, Warn (if not said) or Strict."""
+        return self.request.query.get("fieldValidation") or "Warn"
+
+    def not_found(self) -> errors.StatusError:
+        """The 404 of this call's object."""
+        return errors.not_found(self.resource.plural, self.resource.group, self.request.name)
+
+
+_encode = msgspec.json.Encoder().encode
+
+_Change = Callable[[Document], tuple[Document, list[str]]]
+
+
+class Pipeline:
+    """Writes for one apiserver."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        leases: Leases,
+        resources: Sequence[Resource],
+        chain: Sequence[Plugin],
+        *,
+        clock: Clock,
+        rng: random.Random,
+    ) -> None:
+        self._registry = registry
+        self._leases = leases
+        self._chain = tuple(chain)
+        self._reader = _AdmissionReader(registry, resources)
+        self._clock = clock
+        self._rng = rng
+
+    async def create(self, call: Call) -> Response:
+        """POST to a collection. Raises StatusError AlreadyExists, Invalid, Forbidden, BadRequest."""
+        resource, request = call.resource, call.request
+        asked, warnings = schema.decode(request.body, request.content_type, resource, call.field_validation)
+        if asked["metadata"].get("resourceVersion"):
+            raise errors.bad_request("resourceVersion should not be set on objects to be created")
+        metadata.place(resource, asked, namespace=request.namespace, name=request.name)
+        for attempt in range(1, _CREATE_ATTEMPTS + 1):
+            document = copy.deepcopy(asked)
+            metadata.stamp(resource, document, now=timestamp(self._clock), rng=self._rng)
+            resource.prepare_create(document)
+            resource.default(document)
+            await self._admit(call, document, None)
+            if call.is_dry_run:
+                return Response(_encode(document), code=201, warnings=tuple(warnings))
+            name = document["metadata"]["name"]
+            claims = resource.claims(document)
+            try:
+                stored = await self._registry.create(
+                    key_of(resource, request.namespace, name),
+                    document,
+                    lease=await self._leases.lease_for(resource),
+                    claims=[claim.name for claim in claims],
+                )
+                return Response(stored.body, stored.revision, 201, tuple(warnings))
+            except Superseded:
+                if "name" in asked["metadata"] or attempt == _CREATE_ATTEMPTS:
+                    raise errors.already_exists(resource.plural, resource.group, name) from None
+            except ClaimTaken as taken:
+                _refuse_asked(resource, document, resource.claims(asked), claims, taken)
+        raise errors.internal(f"no free address or name was found in {_CREATE_ATTEMPTS} attempts")
+
+    async def update(self, call: Call, view: View) -> Response:
+        """PUT of an object or of a subresource."""
+        request, shown = call.request, view.resource or call.resource
+        given, warnings = schema.decode(request.body, request.content_type, shown, call.field_validation)
+        metadata.place(call.resource, given, namespace=request.namespace, name=request.name)
+        return await self._rewrite(call, view, lambda old: (view.write(old, copy.deepcopy(given)), warnings))
+
+    async def patch(self, call: Call, view: View) -> Response:
+        """PATCH of an object or of a subresource."""
+        request, shown = call.request, view.resource or call.resource
+        operations = patch.parse(request)
+
+        def change(old: Document) -> tuple[Document, list[str]]:
+            seen = view.read(copy.deepcopy(old))
+            patched = patch.apply(seen, copy.deepcopy(operations), request.content_type, shown.model)
+            checked, warnings = schema.check(patched, shown, call.field_validation)
+            metadata.place(call.resource, checked, namespace=request.namespace, name=request.name)
+            return view.write(old, checked), warnings
+
+        return await self._rewrite(call, view, change)
+
+    async def bind(self, call: Call) -> Response:
+        """POST to pods/binding. Raises StatusError Conflict if the pod is bound."""
+        try:
+            binding = msgspec.json.decode(call.request.body, type=dict)
+        except msgspec.DecodeError as error:
+            raise errors.bad_request(
+                f"the object provided is unrecognized (must be of type Binding): {error}"
+            ) from None
+        view = View(write=lambda old, given: bind(old, given, timestamp(self._clock)))
+        done = await self._rewrite(call, view, lambda old: (view.write(old, binding), []))
+        return Response(_encode(success()), done.revision, 201)
+
+    async def delete(self, call: Call) -> Response:
+        """DELETE of an object: its removal, or the mark that begins it."""
+        options = deletion.parse_options(call.request)
+        if options.dryRun:
+            call = replace(call, request=replace(call.request, query={**call.request.query, "dryRun": "All"}))
+        stored = await self._load(call)
+        for _ in range(_REWRITE_ATTEMPTS):
+            old = stored.document()
+            deletion.check_preconditions(call.resource, old, options)
+            await self._admit_delete(call, old)
+            verdict = deletion.delete(call.resource, old, options, self._clock.now_s())
+            try:
+                return await self._carry_out(call, stored, verdict)
+            except Superseded as superseded:
+                stored = _current(call, superseded)
+        raise errors.conflict(call.resource.plural, call.resource.group, call.request.name)
+
+    async def _carry_out(self, call: Call, stored: Stored, verdict: deletion.Verdict) -> Response:
+        if verdict.is_gone:
+            revision = stored.revision if call.is_dry_run else await self._remove(call.resource, stored)
+            if call.resource.kind == "Pod":
+                return Response(stored.body, revision)  # As upstream: pods are returned, others are a Status.
+            return Response(_encode(success(call.resource, stored.document())), revision)
+        if not verdict.is_changed:
+            return Response(stored.body, stored.revision)
+        if call.is_dry_run:
+            return Response(_encode(verdict.document), stored.revision)
+        marked = await self._registry.update(stored, verdict.document)
+        return Response(marked.body, marked.revision)
+
+    async def _rewrite(self, call: Call, view: View, change: _Change) -> Response:
+        """Compute the object anew from what is stored, and replace it."""
+        resource = call.resource
+        stored = await self._load(call)
+        for _ in range(_REWRITE_ATTEMPTS):
+            old = stored.document()
+            new, warnings = change(copy.deepcopy(old))
+            metadata.carry_over(resource, new, old)
+            asked = resource.claims(new)
+            if not call.request.subresource:
+                _keep_status(resource, new, old)
+                resource.default(new)
+                resource.prepare_update(new, old)
+            await self._admit(call, new, old)
+            if call.request.subresource != "binding":  # as upstream
+                metadata.bump_generation(new, old)
+            try:
+                body, revision = await self._replace(call, stored, old, new)
+            except Superseded as superseded:
+                stored = _current(call, superseded)
+                continue
+            except ClaimTaken as taken:
+                _refuse_asked(resource, new, asked, resource.claims(new), taken)
+                continue
+            if not view.is_whole:
+                body = _encode(view.read(msgspec.json.decode(body)))
+            return Response(body, revision, 200, tuple(warnings))
+        raise errors.conflict(resource.plural, resource.group, call.request.name)
+
+    async def _replace(self, call: Call, stored: Stored, old: Document, new: Document) -> tuple[bytes, int]:
+        """(body, revision) after writing `new` over `stored`; nothing is written if they are equal."""
+        resource = call.resource
+        if new == old:
+            return stored.body, stored.revision
+        if call.is_dry_run:
+            return _encode(new), stored.revision
+        if deletion.is_finished(resource, new):
+            revision = await self._remove(resource, stored)
+            new["metadata"]["resourceVersion"] = str(revision)
+            return _encode(new), revision
+        before = {claim.name for claim in resource.claims(old)}
+        after = {claim.name for claim in resource.claims(new)}
+        written = await self._registry.update(
+            stored,
+            new,
+            lease=await self._leases.lease_for(resource),
+            claims=sorted(after - before),
+            releases=sorted(before - after),
+        )
+        return written.body, written.revision
+
+    async def _remove(self, resource: Resource, stored: Stored) -> int:
+        claims = resource.claims(stored.document())
+        return await self._registry.delete(stored, releases=[claim.name for claim in claims])
+
+    async def _load(self, call: Call) -> Stored:
+        stored = await self._registry.get(key_of(call.resource, call.request.namespace, call.request.name))
+        if stored is None:
+            raise call.not_found()
+        return stored
+
+    async def _admit(self, call: Call, document: Document, old: Document | None) -> None:
+        """Run admission and validation. Raises StatusError Forbidden, Invalid."""
+        attributes = self._attributes(call, document["metadata"].get("name", ""), old)
+        for plugin in self._chain:
+            await plugin.mutate(document, attributes)
+        resource = call.resource
+        causes = metadata.faults(resource, document, old) + resource.validate(document)
+        if old is not None:
+            causes += resource.validate_update(document, old)
+        if causes:
+            raise errors.invalid(resource.kind, resource.group, document["metadata"].get("name", ""), causes)
+        for plugin in self._chain:
+            await plugin.validate(document, attributes)
+
+    async def _admit_delete(self, call: Call, old: Document) -> None:
+        attributes = self._attributes(call, call.request.name, old)
+        for plugin in self._chain:
+            await plugin.mutate({}, attributes)
+            await plugin.validate({}, attributes)
+
+    def _attributes(self, call: Call, name: str, old: Document | None) -> Attributes:
+        request = call.request
+        return Attributes(
+            verb=request.verb,
+            resource=call.resource,
+            namespace=request.namespace,
+            name=name,
+            subresource=request.subresource,
+            user_name=call.user.name,
+            groups=call.user.groups,
+            old=old,
+            dry_run=call.is_dry_run,
+            reader=self._reader,
+        )
+
+
+class _AdmissionReader:
+    """Objects that admission plugins look up, read from the store."""
+
+    def __init__(self, registry: Registry, resources: Sequence[Resource]) -> None:
+        self._registry = registry
+        self._resources = {resource.plural: resource for resource in resources}
+
+    async def get(self, plural: str, namespace: str, name: str) -> Document | None:
+        """The newest state of an object, or None if there is none."""
+        stored = await self._registry.get(key_of(self._resources[plural], namespace, name))
+        return stored.document() if stored else None
+
+
+def success(resource: Resource | None = None, document: Document | None = None) -> Document:
+    """The Status of a call that has no object to answer with."""
+    status: Document = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"}
+    if resource and document:
+        given = document["metadata"]
+        details = {"name": given["name"], "group": resource.group, "kind": resource.plural, "uid": given["uid"]}
+        status["details"] = {name: value for name, value in details.items() if value}
+    return status
+
+
+def _current(call: Call, superseded: Superseded) -> Stored:
+    if superseded.current is None:
+        raise call.not_found() from None
+    return superseded.current
+
+
+def _keep_status(resource: Resource, new: Document, old: Document) -> None:
+    """Status changes through its subresource alone."""
+    if resource.has_status():
+        new.pop("status", None)
+        if "status" in old:
+            new["status"] = copy.deepcopy(old["status"])
+
+
+def _refuse_asked(
+    resource: Resource, document: Document, asked: Sequence[Claim], claims: Sequence[Claim], taken: ClaimTaken
+) -> None:
+    """Raise 422 if the client asked for what is taken; what admission picked is picked again."""
+    names = {claim.name for claim in asked} & set(taken.names)
+    if causes := [claim.taken for claim in claims if claim.name in names]:
+        raise errors.invalid(resource.kind, resource.group, document["metadata"]["name"], causes) from None

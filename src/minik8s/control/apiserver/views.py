@@ -1,0 +1,88 @@
+"""Subresources that show a part of an object and take changes to it: status, scale, finalize; and binding.
+
+Called by `pipeline` and `handler`. Pure: `read` makes what is shown of the object, `write` makes the object of what
+was given.
+"""
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from minik8s.api import errors
+from minik8s.api.errors import Cause
+from minik8s.control.apiserver.resource import Document, Resource
+
+
+def _same(document: Document) -> Document:
+    return document
+
+
+def _given(old: Document, given: Document) -> Document:
+    return given
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """How a subresource (or the object itself) is read and written."""
+
+    read: Callable[[Document], Document] = _same
+    write: Callable[[Document, Document], Document] = _given  # (old object, what was given) → new object
+    resource: Resource | None = None  # the kind that is shown, if it is another one
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether what is shown is the object."""
+        return self.read is _same
+
+
+def _write_status(old: Document, given: Document) -> Document:
+    """As upstream: status, annotations and finalizers change; everything else stays."""
+    new = copy.deepcopy(old)
+    _take(new, given, "status")
+    for name in ("annotations", "finalizers"):
+        _take(new["metadata"], given["metadata"], name)
+    for name in ("uid", "resourceVersion"):  # What makes the write conditional.
+        if name in given["metadata"]:
+            new["metadata"][name] = given["metadata"][name]
+    return new
+
+
+def _write_finalizers(old: Document, given: Document) -> Document:
+    """Of a namespace: spec.finalizers change, everything else stays."""
+    new = copy.deepcopy(old)
+    new.setdefault("spec", {})["finalizers"] = given.get("spec", {}).get("finalizers") or []
+    if given["metadata"].get("resourceVersion"):
+        new["metadata"]["resourceVersion"] = given["metadata"]["resourceVersion"]
+    return new
+
+
+def _take(new: Document, given: Document, name: str) -> None:
+    new.pop(name, None)
+    if name in given:
+        new[name] = given[name]
+
+
+OBJECT = View()
+STATUS = View(write=_write_status)
+FINALIZE = View(write=_write_finalizers)
+
+
+def bind(pod: Document, binding: Document, now: str) -> Document:
+    """The pod on the node that a Binding names. Raises StatusError Conflict if it is on one."""
+    target = binding.get("target") or {}
+    node = target.get("name")
+    name = pod["metadata"]["name"]
+    if not node:
+        cause = Cause("FieldValueRequired", "Required value", "target.name")
+        raise errors.invalid("Binding", "", name, [cause])
+    if "deletionTimestamp" in pod["metadata"]:
+        raise errors.conflict("pods/binding", "", name, f"pod {name} is being deleted, cannot be assigned to a host")
+    if bound := pod.get("spec", {}).get("nodeName"):
+        raise errors.conflict("pods/binding", "", name, f'pod {name} is already assigned to node "{bound}"')
+    new = copy.deepcopy(pod)
+    new["spec"]["nodeName"] = node
+    status = new.setdefault("status", {})
+    others = [each for each in status.get("conditions", ()) if each["type"] != "PodScheduled"]
+    scheduled = {"type": "PodScheduled", "status": "True", "lastTransitionTime": now}
+    status["conditions"] = [*others, scheduled]
+    return new

@@ -1,0 +1,296 @@
+"""Everything below /registry/ as of one revision, and the recent past of each kind, for lists and watches.
+
+One etcd watch feeds it (`run`); `reads` lists from it and opens `watchers` on it. It holds encoded bytes and the few
+fields that selectors look at, never trees.
+
+`revision` is the one global number: every write at or below it has been applied here and handed to the watchers, of
+whatever kind, so waiting for a revision (`reach`) works with the revision of any object. When the store's watch is
+lost it resumes after `revision`. When the store has compacted past it, what happened between cannot be known: every
+watcher is told 410 Expired, and the cache is filled anew.
+"""
+
+import asyncio
+import random
+from asyncio import sleep
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import msgspec
+from sortedcontainers import SortedDict
+
+from minik8s.api import errors
+from minik8s.api.errors import StatusError
+from minik8s.control.apiserver import registry
+from minik8s.control.apiserver.resource import Resource
+from minik8s.control.apiserver.storage import Store, StoreError, StoreWatch
+from minik8s.control.apiserver.watchers import Change, Entry, Watcher, WatcherIndex
+from minik8s.kit.backoff import Backoff
+from minik8s.kit.log import get_logger
+from minik8s.wire.etcd import rpc_pb2 as rpc
+
+log = get_logger(__name__)
+
+_decode_json = msgspec.json.Decoder().decode
+
+
+@dataclass(frozen=True, slots=True)
+class WatchCacheConfig:
+    """Sizes and times of a WatchCache."""
+
+    history_changes: int = 8192  # per kind; a watch from before them is told 410 Expired
+    page_objects: int = 2000  # read at once while filling
+    bookmark_interval_s: float = 60.0
+    progress_interval_s: float = 0.1  # between requests for progress while somebody waits for a revision
+    progress_delay_s: float = 0.005  # before the first: the change itself usually arrives sooner
+
+
+class KindCache:
+    """One kind: its objects by `namespace/name`, its recent changes, its watchers."""
+
+    def __init__(self, resource: Resource, history_changes: int) -> None:
+        self.resource = resource
+        self.entries: SortedDict[str, Entry] = SortedDict()
+        self.history: deque[Change] = deque()
+        self.oldest = 0  # every change after this revision is in `history`
+        self.watchers = WatcherIndex()
+        self._history_changes = history_changes
+
+    def select(self, namespace: str) -> Iterable[Entry]:
+        """Entries of a namespace (all if empty) in the order of their keys."""
+        if not namespace:
+            return self.entries.values()
+        # "0" follows "/": the half-open range holds exactly the keys that begin with `namespace/`.
+        keys = self.entries.irange(f"{namespace}/", f"{namespace}0", inclusive=(True, False))
+        return (self.entries[key] for key in keys)
+
+    def since(self, revision: int) -> list[Change]:
+        """Changes strictly after `revision`. Raises StatusError Expired when history does not reach back so far."""
+        if revision < self.oldest:
+            raise errors.expired(f"too old resource version: {revision} ({self.oldest})")
+        found = []
+        for change in reversed(self.history):
+            if change.revision <= revision:
+                break
+            found.append(change)
+        return found[::-1]
+
+    def apply(self, key: str, entry: Entry | None, revision: int) -> None:
+        """Record one change and hand it to the watchers it concerns."""
+        before = self.entries.get(key)
+        if entry is None:
+            self.entries.pop(key, None)
+        else:
+            self.entries[key] = entry
+        if before is None and entry is None:
+            return
+        change = Change(revision, entry, before)
+        self.history.append(change)
+        if len(self.history) > self._history_changes:
+            self.oldest = self.history.popleft().revision
+        self.watchers.deliver(change)
+
+
+class WatchCache:
+    """The cache of one apiserver."""
+
+    def __init__(
+        self, store: Store, resources: Sequence[Resource], *, rng: random.Random, config: WatchCacheConfig | None = None
+    ) -> None:
+        self.config = config or WatchCacheConfig()
+        self.revision = 0
+        self.filled = asyncio.Event()
+        self.is_progress_sound = True  # set from the store's version: early etcds announce progress too soon
+        self._store = store
+        self._rng = rng
+        self._resources = tuple(resources)
+        self._kinds: dict[str, KindCache] = {}
+        self._stream: StoreWatch | None = None
+        self._waiting: list[tuple[int, asyncio.Future[None]]] = []
+        self._reset(0)
+
+    def kind(self, resource: Resource) -> KindCache:
+        """The cache of one kind."""
+        return self._kinds[resource.storage_prefix]
+
+    async def run(self) -> None:
+        """Follow the store until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._bookmark())
+            await self._follow_for_ever()
+
+    async def reach(self, revision: int, timeout_s: float) -> bool:
+        """Wait until the cache is at `revision` or later; False if it is not in time."""
+        loop = asyncio.get_running_loop()
+        deadline_s = loop.time() + timeout_s
+        pause_s = self.config.progress_delay_s
+        while self.revision < revision:
+            left_s = deadline_s - loop.time()
+            if left_s <= 0:
+                return False
+            future: asyncio.Future[None] = loop.create_future()
+            waiting = (revision, future)
+            self._waiting.append(waiting)
+            try:
+                await asyncio.wait_for(future, min(pause_s, left_s))
+            except TimeoutError:
+                await self._request_progress()
+                pause_s = self.config.progress_interval_s
+            finally:
+                if waiting in self._waiting:
+                    self._waiting.remove(waiting)
+        return True
+
+    async def _follow_for_ever(self) -> None:
+        backoff = Backoff(self._rng, first_s=0.02, max_s=1.0)
+        while True:
+            try:
+                if not self.filled.is_set():
+                    await self._fill()
+                await self._follow(backoff)
+                log.info("store watch ended", revision=self.revision)
+            except StoreError as error:
+                log.warning("store watch failed", revision=self.revision, error=str(error))
+                if error.is_compacted:
+                    self._expire()
+            await sleep(backoff.next_s())
+
+    async def _fill(self) -> None:
+        """Read everything at one revision."""
+        start, revision = registry.ROOT, 0
+        entries: list[tuple[KindCache, str, Entry]] = []
+        while True:
+            response = await self._store.range(
+                rpc.RangeRequest(
+                    key=start, range_end=registry.ROOT_END, limit=self.config.page_objects, revision=revision
+                )
+            )
+            revision = revision or response.header.revision
+            for kv in response.kvs:
+                if place := self._place(kv.key):
+                    kind, key = place
+                    if entry := _entry(kind.resource, key, kv.value, kv.mod_revision):
+                        entries.append((kind, key, entry))
+            if not response.more:
+                break
+            start = response.kvs[-1].key + b"\0"
+        self._reset(revision)
+        for kind, key, entry in entries:
+            self._kinds[kind.resource.storage_prefix].entries[key] = entry
+        self._advance(revision)
+        self.filled.set()
+        log.info("watch cache filled", objects=len(entries), revision=revision)
+
+    async def _follow(self, backoff: Backoff) -> None:
+        """Apply the store's changes after `revision` until its watch ends."""
+        self._stream = self._store.watch(
+            rpc.WatchCreateRequest(
+                key=registry.ROOT,
+                range_end=registry.ROOT_END,
+                start_revision=self.revision + 1,
+                progress_notify=True,
+            )
+        )
+        try:
+            async for response in self._stream:
+                if response.compact_revision:
+                    raise StoreError("OUT_OF_RANGE", "mvcc: required revision has been compacted")
+                if response.canceled:
+                    raise StoreError("UNAVAILABLE", response.cancel_reason)
+                if response.created:
+                    backoff.reset()
+                    continue
+                self._apply(response)
+        finally:
+            stream, self._stream = self._stream, None
+            await stream.close()
+
+    def _apply(self, response: rpc.WatchResponse) -> None:
+        for event in response.events:
+            kv = event.kv
+            assert kv.mod_revision > 0
+            if kv.mod_revision <= self.revision:
+                continue  # Never twice: a store that repeats itself must not make us go back.
+            if place := self._place(kv.key):
+                kind, key = place
+                is_put = event.type == event.PUT
+                entry = _entry(kind.resource, key, kv.value, kv.mod_revision) if is_put else None
+                kind.apply(key, entry, kv.mod_revision)
+        if response.events:
+            # All events of one revision come in one response, so its last revision is complete.
+            self._advance(response.events[-1].kv.mod_revision)
+        elif self.is_progress_sound:
+            self._advance(response.header.revision)
+
+    def _advance(self, revision: int) -> None:
+        if revision <= self.revision:
+            return
+        self.revision = revision
+        for waiting in [each for each in self._waiting if each[0] <= revision]:
+            self._waiting.remove(waiting)
+            if not waiting[1].done():
+                waiting[1].set_result(None)
+
+    def _expire(self) -> None:
+        """End every watch with 410 and start over."""
+        self.filled.clear()
+        for kind in self._kinds.values():
+            kind.watchers.end_all(errors.expired(f"too old resource version: {self.revision} (compacted)"))
+
+    def _reset(self, revision: int) -> None:
+        self._kinds = {
+            resource.storage_prefix: KindCache(resource, self.config.history_changes) for resource in self._resources
+        }
+        for kind in self._kinds.values():
+            kind.oldest = revision
+
+    def _place(self, key: bytes) -> tuple[KindCache, str] | None:
+        """The kind and `namespace/name` that a key of the store stands for; None for keys of no kind."""
+        path = key[len(registry.ROOT) :].decode(errors="replace")
+        # A storage prefix has one segment ("pods") or two ("services/specs").
+        first, _, rest = path.partition("/")
+        if kind := self._kinds.get(first):
+            return kind, rest
+        second, _, rest = rest.partition("/")
+        if kind := self._kinds.get(f"{first}/{second}"):
+            return kind, rest
+        return None
+
+    async def _request_progress(self) -> None:
+        if self._stream and self.is_progress_sound:
+            try:
+                await self._stream.request_progress()
+            except StoreError as error:
+                log.debug("no progress requested", error=str(error))  # `_follow` sees the same failure.
+
+    async def _bookmark(self) -> None:
+        """Once a minute tell every watcher how far it is, so that it can resume from there."""
+        while True:
+            await sleep(self.config.bookmark_interval_s)
+            await self._request_progress()
+            for watcher in self._watchers():
+                watcher.bookmark(self.revision)
+
+    def _watchers(self) -> Iterator[Watcher]:
+        for kind in self._kinds.values():
+            yield from kind.watchers.all()
+
+
+def _entry(resource: Resource, key: str, value: bytes, revision: int) -> Entry | None:
+    """The cached form of a stored value; None if it is not one of ours."""
+    namespace, _, name = key.rpartition("/")
+    try:
+        body = registry.splice(value, revision)
+        document = _decode_json(body)
+        fields = {"metadata.name": name, "metadata.namespace": namespace} | resource.fields(document)
+        return Entry(namespace, name, document["metadata"].get("labels") or {}, fields, body, revision)
+    except (ValueError, KeyError, msgspec.DecodeError) as error:
+        log.error("ignoring a value that is no object", kind=resource.kind, key=key, error=str(error))
+        return None
+
+
+def too_large_revision(revision: int, current: int) -> StatusError:
+    """The answer to a request for a revision the store has not reached."""
+    cause = errors.Cause("ResourceVersionTooLarge", "Too large resource version")
+    message = f"Timeout: Too large resource version: {revision}, current: {current}"
+    return StatusError("Timeout", message, causes=[cause], retry_after_s=1)

@@ -1,0 +1,66 @@
+"""An apiserver over an in-process store, without sockets.
+
+async with local_api() as api:
+    client = Client(api.as_user(ADMIN), field_manager="test")
+"""
+
+import asyncio
+import contextlib
+import random
+from collections.abc import AsyncIterator
+
+from minik8s.control.apiserver.authn import ADMIN
+from minik8s.control.apiserver.core import Core, CoreConfig
+from minik8s.control.apiserver.handler import Api
+from minik8s.control.apiserver.storage import InProcessStore, Store
+from minik8s.kit.clock import Clock, SystemClock
+from minik8s.store.errors import EtcdError
+from minik8s.store.local import LocalStore
+
+__all__ = ["ADMIN", "local_api", "local_core", "local_store", "running"]
+
+
+@contextlib.asynccontextmanager
+async def local_api(
+    *, clock: Clock | None = None, seed: int = 1, config: CoreConfig | None = None
+) -> AsyncIterator[Api]:
+    """The API of one apiserver, once it is ready. `api.as_user(user)` is a client Transport."""
+    async with local_core(clock=clock, seed=seed, config=config) as core:
+        yield core.api
+
+
+@contextlib.asynccontextmanager
+async def local_core(
+    *, clock: Clock | None = None, seed: int = 1, config: CoreConfig | None = None, store: Store | None = None
+) -> AsyncIterator[Core]:
+    """The same with its parts; over `store`, or one of its own."""
+    clock = clock or SystemClock()
+    async with contextlib.AsyncExitStack() as stack:
+        if store is None:
+            store = await stack.enter_async_context(local_store(clock=clock, seed=seed))
+        core = Core(config or CoreConfig(), store, clock=clock, rng=random.Random(seed))
+        await stack.enter_async_context(running(core.run()))
+        async with asyncio.timeout(10):
+            while core.not_ready():
+                await asyncio.sleep(0.001)
+        yield core
+
+
+@contextlib.asynccontextmanager
+async def local_store(*, clock: Clock | None = None, seed: int = 1) -> AsyncIterator[InProcessStore]:
+    """An in-process store, as the apiserver sees it."""
+    local = LocalStore(clock=clock or SystemClock(), rng=random.Random(seed))
+    async with running(local.run()):
+        yield InProcessStore(local, EtcdError)
+
+
+@contextlib.asynccontextmanager
+async def running(coroutine) -> AsyncIterator[None]:
+    """Run something beside the block; what it raises is raised at the block's end."""
+    task = asyncio.ensure_future(coroutine)
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
