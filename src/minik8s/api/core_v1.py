@@ -1,7 +1,21 @@
 """The core group, version v1: models and kinds."""
 
 from lightkube.models.core_v1 import *  # noqa: F403
-from lightkube.models.core_v1 import ConfigMap, Event, Namespace, Node, Pod, Service
+from lightkube.models.core_v1 import (
+    ConfigMap,
+    Container,
+    EnvVar,
+    Event,
+    KeyToPath,
+    LifecycleHandler,
+    Namespace,
+    Node,
+    Pod,
+    Probe,
+    ResourceFieldSelector,
+    Service,
+    Volume,
+)
 
 from minik8s.api.kind import Kind
 
