@@ -46,7 +46,7 @@ class Mvcc:
 
     def __init__(self) -> None:
         self.revision = 1
-        self.compact_revision = 0
+        self.compact_revision = -1  # as etcd: compaction at 0 is allowed, once
         self.size_bytes = 0  # of all versions held
         self._versions: dict[bytes, list[Record]] = {}  # oldest first; never empty
         self._keys = SortedList()  # the keys of _versions
@@ -156,8 +156,8 @@ class Mvcc:
             raise EtcdError(COMPACTED)
         if revision > self.revision:
             raise EtcdError(FUTURE_REVISION)
-        last = revision - self._first_batch + 1
-        for key in {record.key for batch in self._batches[:last] for record in batch}:
+        changed = self._batches[: max(revision - self._first_batch + 1, 0)]
+        for key in {record.key for batch in changed for record in batch}:
             self._forget(key, revision)
         self.compact_revision = revision
         forgotten = max(revision - self._first_batch, 0)

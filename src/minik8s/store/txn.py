@@ -33,7 +33,9 @@ class _Path:
 
 
 def put(space: Keyspace, request: rpc_pb2.PutRequest) -> bytes:
-    """Raises EtcdError, having written nothing."""
+    """Raises EtcdError, having written nothing. As etcd, alone a put is told of its lease first, in a txn last."""
+    if request.lease:
+        space.leases.get(request.lease)
     _check_put(space, request)
     return _put(space, request)
 
@@ -120,8 +122,8 @@ def _run(space: Keyspace, path: _Path) -> bytes:
             field, body = 3, delete_range(space, operation.request_delete_range)
         else:
             field, body = 4, _run(space, next(nested))
-        # Headers inside a transaction carry nothing but the revision seen at that point.
-        header = encoding.message(1, encoding.integer(3, space.mvcc.read_revision))
+        # As etcd: headers inside carry nothing but the revision seen at that point, that of a transaction not even it.
+        header = encoding.message(1, encoding.integer(3, space.mvcc.read_revision) if field != 4 else b"")
         answers.append(encoding.message(field, header + body))
     return encoding.integer(2, path.succeeded) + encoding.messages(3, answers)
 
