@@ -1,4 +1,4 @@
-"""Writes and a watch through the Kubernetes API, and the proof of what it kept: run by the demo as a process of its own.
+"""Writes and a watch through the Kubernetes API, and the proof of what it kept: a process of its own beside the demo.
 
     python api_load.py DIRECTORY [--per-second 20]
 
@@ -16,7 +16,7 @@ import ssl
 import sys
 import threading
 import time
-from itertools import count
+from itertools import count, pairwise
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -131,7 +131,7 @@ class Load:
         deadline = time.monotonic() + 15
         while (not self.seen or self.seen[-1][2] < last) and time.monotonic() < deadline:
             time.sleep(0.05)
-        status, listed = self._api.call("GET", f"{PATH}?{SELECTOR}")
+        _, listed = self._api.call("GET", f"{PATH}?{SELECTOR}")
         held = {item["metadata"]["name"]: int(item["metadata"]["resourceVersion"]) for item in listed["items"]}
         seen = list(self.seen)
         replayed: list[tuple[str, str, int]] = []
@@ -149,7 +149,7 @@ class Load:
             "faults": {
                 "lost": sum(held.get(name) != revision for name, revision in self.acknowledged.items()),
                 "watch differs from history": int(seen != replayed),
-                "watch goes back": sum(a[2] >= b[2] for a, b in zip(seen, seen[1:], strict=False)),
+                "watch goes back": sum(a[2] >= b[2] for a, b in pairwise(seen)),
             },
         }
 

@@ -1,4 +1,4 @@
-"""What the demo's steps are made of: commands, loads in processes of their own, waiting, and the cluster's processes."""
+"""What the demo's steps are made of: commands, loads in processes of their own, waiting, processes."""
 
 import json
 import os
