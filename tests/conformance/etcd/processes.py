@@ -12,7 +12,6 @@ from typing import Any
 
 import grpc
 import pytest
-
 from store.serving import free_port
 
 needs_etcd = pytest.mark.skipif(not shutil.which("etcd"), reason="Debian's etcd-server is not installed")

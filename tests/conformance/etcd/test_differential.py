@@ -1,4 +1,4 @@
-"""The same random requests to a stock etcd and to this store: values, revisions, counts, events and errors are equal."""
+"""Random requests get the same answers, events and errors from a stock etcd and from this store."""
 
 import asyncio
 import random
@@ -7,10 +7,10 @@ from typing import Any
 import grpc
 import pytest
 from google.protobuf import json_format
+from store.serving import serving
 
 from conformance.etcd.processes import needs_etcd, stock_etcd
 from minik8s.wire.etcd import rpc_pb2 as rpc
-from store.serving import serving
 
 pytestmark = [pytest.mark.slow, needs_etcd]
 
