@@ -1,7 +1,7 @@
 """The core group, version v1: models and kinds."""
 
 from lightkube.models.core_v1 import *  # noqa: F403
-from lightkube.models.core_v1 import (
+from lightkube.models.core_v1 import (  # noqa: F401  (type checkers do not see through the star)
     ConfigMap,
     Container,
     EnvVar,
@@ -11,9 +11,12 @@ from lightkube.models.core_v1 import (
     Namespace,
     Node,
     Pod,
+    PodCondition,
     Probe,
     ResourceFieldSelector,
     Service,
+    Taint,
+    Toleration,
     Volume,
 )
 
