@@ -2,6 +2,7 @@
 
 from lightkube.models.apps_v1 import *  # noqa: F403
 from lightkube.models.apps_v1 import Deployment, ReplicaSet
+from lightkube.models.apps_v1 import DeploymentStatus as DeploymentStatus
 
 from minik8s.api.kind import Kind
 

@@ -1,1 +1,19 @@
-"""The controllers, each one file; ALL is the one list the manager starts."""
+"""Controllers: each brings one kind of thing closer to what its spec says. ALL is what `manager` runs."""
+
+from minik8s.control.controllers.deployment import DeploymentController
+from minik8s.control.controllers.endpointslice import EndpointSliceController
+from minik8s.control.controllers.garbage import GarbageCollector
+from minik8s.control.controllers.namespace import NamespaceController
+from minik8s.control.controllers.nodeipam import NodeIpamController
+from minik8s.control.controllers.nodelifecycle import NodeLifecycleController
+from minik8s.control.controllers.replicaset import ReplicaSetController
+
+ALL = (
+    DeploymentController,
+    ReplicaSetController,
+    EndpointSliceController,
+    NodeIpamController,
+    NodeLifecycleController,
+    NamespaceController,
+    GarbageCollector,
+)

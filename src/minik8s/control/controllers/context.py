@@ -1,0 +1,74 @@
+"""What every controller is given, and the shape every controller has.
+
+A controller is a class with `name`, `watches()` as data, and `async reconcile(key, writes)`. Its constructor takes the
+Context and asks it for the informers it reads; `manager` makes the queue, ties the watches to it, and runs it. Adding
+one: a file here and a line in `ALL` of this package.
+"""
+
+import random
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from minik8s.api.kind import Kind, T
+from minik8s.client.client import Client
+from minik8s.client.controller import Writes
+from minik8s.client.events import EventRecorder
+from minik8s.client.informer import Informer
+from minik8s.client.leader import Timing
+from minik8s.kit.clock import Clock
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Knobs of all controllers."""
+
+    workers: int = 5  # concurrent keys per controller
+    cluster_cidr: str = ""  # "": nodes get no podCIDR
+    node_cidr_mask_size: int = 24
+    node_monitor_grace_s: float = 40.0  # without a sign of life: a node is Unknown
+    leader_elect: bool = True
+    timing: Timing = field(default_factory=Timing)  # of the Lease
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """Of which keys a change of an object of `kind` is news; asked about the object before and after the change."""
+
+    kind: Kind[Any]
+    keys: Callable[[Any], Iterable[str]]
+
+
+class Controller(Protocol):
+    """What `manager` runs."""
+
+    name: str
+
+    def watches(self) -> Iterable[Watch]:
+        """What leads to a look at which keys."""
+
+    async def reconcile(self, key: str, writes: Writes) -> float | None:
+        """Bring `key` closer to what it should be; when to look again, in seconds, if nothing happens before."""
+
+
+class Context:
+    """Shared by the controllers of one process."""
+
+    def __init__(self, client: Client, *, config: Config, clock: Clock, rng: random.Random) -> None:
+        self.client = client
+        self.config = config
+        self.clock = clock
+        self.rng = rng
+        self.events = EventRecorder(client, "minik8s-controllers", clock=clock)
+        self._informers: dict[str, Informer[Any]] = {}
+
+    @property
+    def informers(self) -> Mapping[str, Informer[Any]]:
+        """By plural: all that controllers have asked for."""
+        return self._informers
+
+    def informer(self, kind: Kind[T]) -> Informer[T]:
+        """The one informer of `kind` in this process, over all namespaces."""
+        if kind.plural not in self._informers:
+            self._informers[kind.plural] = Informer(self.client, kind, clock=self.clock, rng=self.rng)
+        return self._informers[kind.plural]
