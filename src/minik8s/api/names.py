@@ -7,6 +7,7 @@ import re
 
 LABEL_CHARS_MAX = 63
 SUBDOMAIN_CHARS_MAX = 253
+PORT_NAME_CHARS_MAX = 15
 
 _LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 _SUBDOMAIN = rf"{_LABEL}(\.{_LABEL})*"
@@ -14,7 +15,6 @@ _LABEL_1035 = r"[a-z]([-a-z0-9]*[a-z0-9])?"
 _QUALIFIED = r"([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]"
 _LABEL_VALUE = rf"({_QUALIFIED})?"
 _CONFIG_KEY = r"[-._a-zA-Z0-9]+"
-_ENV_NAME = r"[-._a-zA-Z][-._a-zA-Z0-9]*"
 
 _LABEL_WRONG = (
     "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', "
@@ -66,7 +66,7 @@ def dns_subdomain_faults(text: str) -> list[str]:
     """Faults of a name that may have dots: most objects."""
     faults = [_too_long(SUBDOMAIN_CHARS_MAX)] if len(text) > SUBDOMAIN_CHARS_MAX else []
     if not _matches(_SUBDOMAIN, text):
-        faults.append(_regex_error(_SUBDOMAIN_WRONG, _escaped(_SUBDOMAIN), "example.com"))
+        faults.append(_regex_error(_SUBDOMAIN_WRONG, _SUBDOMAIN, "example.com"))
     return faults
 
 
@@ -122,5 +122,24 @@ def config_key_faults(key: str) -> list[str]:
     return faults
 
 
-def _escaped(pattern: str) -> str:
-    return pattern
+def env_name_faults(name: str) -> list[str]:
+    """Faults of the name of an environment variable."""
+    if name and all(" " <= char <= "~" and char != "=" for char in name):
+        return []
+    return ["a valid environment variable name must consist only of printable ASCII characters other than '='"]
+
+
+def port_name_faults(name: str) -> list[str]:
+    """Faults of the name of a port (an IANA service name)."""
+    faults = []
+    if len(name) > PORT_NAME_CHARS_MAX:
+        faults.append(f"must be no more than {PORT_NAME_CHARS_MAX} characters")
+    if not _matches(r"[-a-z0-9]+", name):
+        faults.append("must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)")
+    if not re.search("[a-z]", name):
+        faults.append("must contain at least one letter (a-z)")
+    if "--" in name:
+        faults.append("must not contain consecutive hyphens")
+    if name.startswith("-") or name.endswith("-"):
+        faults.append("must not begin or end with a hyphen")
+    return faults

@@ -10,7 +10,7 @@ from random import Random
 
 from minik8s.control.apiserver.admission.attributes import Attributes, Plugin
 from minik8s.control.apiserver.resource import Document
-from minik8s.control.apiserver.resources.service import has_cluster_ip, wants_node_ports
+from minik8s.control.apiserver.resources.servicespec import has_cluster_ip, wants_node_ports
 
 NODE_PORTS = range(30000, 32768)
 

@@ -1,10 +1,14 @@
-"""Canonical forms: values that have several spellings are stored in one, as Go's types re-encode them.
+"""Canonical forms: documents are stored as Go's types would re-encode them.
 
-Quantities (`1000m` → `1`), times (UTC, whole seconds) and base64. Runs on documents whose types are right; what is
-malformed raises ValueError with upstream's words. Only the branches of a kind that hold such values are visited.
+Values that have several spellings get one: quantities (`1000m` → `1`), times (UTC, whole seconds). Scalars and lists
+that the API always has are there, if only as zeros: readers that decode into typed models rely on it. Runs on documents
+whose types are right; what is malformed raises ValueError with upstream's words. Only the branches of a kind that need
+it are visited.
 """
 
 import binascii
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
@@ -16,27 +20,58 @@ from minik8s.control.apiserver.resource import Document
 from minik8s.control.apiserver.shapes import Shape, fields_of
 
 _FORMS = frozenset({"quantity", "time", "microtime", "bytes"})
+# What Go writes for a field that is not left out when empty; objects and times have no such value of their own.
+_ZEROS: dict[str, Callable[[], Any]] = {
+    "string": str,
+    "int32": int,
+    "int64": int,
+    "int-or-string": int,
+    "bool": bool,
+    "list": list,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Branch:
+    """A field to visit. `zero` makes the value it has when it is absent; None leaves it absent."""
+
+    name: str
+    shape: Shape
+    leads_on: bool
+    zero: Callable[[], Any] | None
 
 
 def canonicalize(document: Document, model: type[msgspec.Struct]) -> None:
     """Rewrite a document of the model in place."""
-    for name, shape in _branches(model):
-        if name in document:
-            document[name] = _value(document[name], shape)
+    for branch in _branches(model):
+        if branch.name not in document:
+            if branch.zero:
+                document[branch.name] = branch.zero()
+        elif branch.leads_on:
+            document[branch.name] = _value(document[branch.name], branch.shape)
 
 
 @cache
-def _branches(model: type[msgspec.Struct]) -> tuple[tuple[str, Shape], ...]:
-    return tuple((f.name, f.shape) for f in fields_of(model).values() if _leads_somewhere(f.shape, (model,)))
+def _branches(model: type[msgspec.Struct]) -> tuple[_Branch, ...]:
+    branches = (
+        _Branch(f.name, f.shape, _leads_on(f.shape, (model,)), _ZEROS.get(f.shape.form) if f.required else None)
+        for f in fields_of(model).values()
+    )
+    return tuple(branch for branch in branches if branch.leads_on or branch.zero)
 
 
-def _leads_somewhere(shape: Shape, above: tuple[type, ...]) -> bool:
+def _leads_on(shape: Shape, above: tuple[type, ...]) -> bool:
+    """Whether there is anything to rewrite at or below a value."""
     if shape.item:
-        return _leads_somewhere(shape.item, above)
-    if shape.model:
-        model = shape.model
-        return model not in above and any(_leads_somewhere(f.shape, (*above, model)) for f in fields_of(model).values())
-    return shape.form in _FORMS
+        return _leads_on(shape.item, above)
+    if not shape.model:
+        return shape.form in _FORMS
+    if shape.model in above:
+        return False
+    return any(
+        (f.required and f.shape.form in _ZEROS) or _leads_on(f.shape, (*above, shape.model))
+        for f in fields_of(shape.model).values()
+    )
 
 
 def _value(value: Any, shape: Shape) -> Any:

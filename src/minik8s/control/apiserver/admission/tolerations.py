@@ -1,4 +1,4 @@
-"""DefaultTolerationSeconds: pods stay five minutes on a node that is not ready or out of reach, unless they say else."""
+"""DefaultTolerationSeconds: pods stay five minutes on a node that fails, unless they say otherwise."""
 
 from minik8s.control.apiserver.admission.attributes import Attributes, Plugin
 from minik8s.control.apiserver.resource import Document

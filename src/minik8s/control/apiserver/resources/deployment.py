@@ -1,12 +1,90 @@
 """Deployment: pods of one template, replaced step by step when the template changes."""
 
+import re
 from typing import Any
 
 from minik8s.api.apps_v1 import Deployment
+from minik8s.api.errors import Cause
 from minik8s.api.selectors import format_label_selector
+from minik8s.control.apiserver.causes import forbidden, immutable, invalid, not_negative, one_of
 from minik8s.control.apiserver.duration import age
 from minik8s.control.apiserver.resource import Column, Document, Resource
 from minik8s.control.apiserver.resources.columns import AGE, CONTAINERS, IMAGES, NAME, SELECTOR, template_cells
+from minik8s.control.apiserver.resources.objectmeta import subdomain_name
+from minik8s.control.apiserver.resources.podtemplate import default_template, validate_workload
+from minik8s.control.apiserver.resources.status import keep_status
+
+_QUARTER = "25%"
+_PERCENT_WRONG = (
+    "a valid percent string must be a numeric string followed by an ending '%' "
+    "(e.g. '1%',  or '93%', regex used for validation is '[0-9]+%')"
+)
+
+
+def _default(deployment: Document) -> None:
+    spec = deployment.setdefault("spec", {})
+    default_template(spec)
+    spec.setdefault("replicas", 1)
+    spec.setdefault("revisionHistoryLimit", 10)
+    spec.setdefault("progressDeadlineSeconds", 600)
+    strategy = spec.setdefault("strategy", {})
+    strategy["type"] = strategy.get("type") or "RollingUpdate"
+    if strategy["type"] == "RollingUpdate":
+        rolling = strategy.setdefault("rollingUpdate", {})
+        rolling.setdefault("maxUnavailable", _QUARTER)
+        rolling.setdefault("maxSurge", _QUARTER)
+
+
+def _prepare_create(deployment: Document) -> None:
+    deployment["status"] = {}
+
+
+def _validate(deployment: Document) -> list[Cause]:
+    spec = deployment["spec"]
+    found = validate_workload(spec) + _validate_strategy(spec["strategy"], "spec.strategy")
+    found += not_negative("spec.revisionHistoryLimit", spec["revisionHistoryLimit"])
+    deadline = spec["progressDeadlineSeconds"]
+    found += not_negative("spec.progressDeadlineSeconds", deadline)
+    if deadline <= spec.get("minReadySeconds", 0):
+        found.append(invalid("spec.progressDeadlineSeconds", deadline, "must be greater than minReadySeconds"))
+    return found
+
+
+def _validate_strategy(strategy: Document, path: str) -> list[Cause]:
+    found = one_of(f"{path}.type", strategy["type"], ("Recreate", "RollingUpdate"))
+    rolling = strategy.get("rollingUpdate")
+    if rolling is None:
+        return found
+    if strategy["type"] == "Recreate":
+        why = "may not be specified when strategy `type` is 'Recreate'"
+        return [*found, forbidden(f"{path}.rollingUpdate", why)]
+    unavailable, surge = rolling.get("maxUnavailable", 0), rolling.get("maxSurge", 0)
+    found += _validate_share(unavailable, f"{path}.rollingUpdate.maxUnavailable", limit=100)
+    found += _validate_share(surge, f"{path}.rollingUpdate.maxSurge")
+    if _is_zero(unavailable) and _is_zero(surge):
+        # Nothing could ever be replaced.
+        why = "may not be 0 when `maxSurge` is 0"
+        found.append(invalid(f"{path}.rollingUpdate.maxUnavailable", unavailable, why))
+    return found
+
+
+def _validate_share(share: int | str, path: str, *, limit: int | None = None) -> list[Cause]:
+    """Causes for a number of pods or a percentage of them."""
+    if isinstance(share, int):
+        return not_negative(path, share)
+    if not re.fullmatch("[0-9]+%", share):
+        return [invalid(path, share, _PERCENT_WRONG)]
+    if limit is not None and int(share[:-1]) > limit:
+        return [invalid(path, share, f"must not be greater than {limit}%")]
+    return []
+
+
+def _is_zero(share: int | str) -> bool:
+    return share == 0 or (isinstance(share, str) and re.fullmatch("0+%", share) is not None)
+
+
+def _validate_update(new: Document, old: Document) -> list[Cause]:
+    return immutable("spec.selector", new["spec"].get("selector"), old["spec"].get("selector"))
 
 
 def _row(deployment: Document, now_s: float) -> list[Any]:
@@ -44,4 +122,10 @@ DEPLOYMENTS = Resource(
         SELECTOR,
     ),
     row=_row,
+    default=_default,
+    prepare_create=_prepare_create,
+    prepare_update=keep_status,
+    validate=_validate,
+    validate_update=_validate_update,
+    validate_name=subdomain_name,
 )

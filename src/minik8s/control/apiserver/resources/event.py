@@ -3,9 +3,12 @@
 from typing import Any
 
 from minik8s.api.core_v1 import Event
+from minik8s.api.errors import Cause
+from minik8s.control.apiserver.causes import invalid, not_supported, required
 from minik8s.control.apiserver.duration import since
 from minik8s.control.apiserver.resource import Column, Document, Resource
 from minik8s.control.apiserver.resources.columns import NAME
+from minik8s.control.apiserver.resources.objectmeta import subdomain_name
 
 _COLUMNS = (
     Column("Last Seen", description="When it was seen last."),
@@ -20,6 +23,25 @@ _COLUMNS = (
     Column(NAME.name, format=NAME.format, priority=1, description=NAME.description),
 )
 _INVOLVED = ("kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath")
+
+
+def _default(event: Document) -> None:
+    event.setdefault("involvedObject", {})
+
+
+def _validate(event: Document) -> list[Cause]:
+    found = []
+    own, involved = event["metadata"].get("namespace", ""), event["involvedObject"].get("namespace", "")
+    if own != involved and (involved or own != "default"):  # Events about cluster-scoped objects live in default.
+        found.append(invalid("involvedObject.namespace", involved, "does not match event.namespace"))
+    if "eventTime" in event:  # The newer way to write events is strict about what it says.
+        if not event.get("reportingComponent"):
+            found.append(required("reportingController"))
+        if not event.get("reason"):
+            found.append(required("reason"))
+        if event.get("type") not in ("Normal", "Warning"):
+            found.append(not_supported("type", event.get("type", ""), ["Normal", "Warning"]))
+    return found
 
 
 def _row(event: Document, now_s: float) -> list[Any]:
@@ -71,6 +93,9 @@ EVENTS = Resource(
     short_names=("ev",),
     columns=_COLUMNS,
     row=_row,
+    default=_default,
+    validate=_validate,
+    validate_name=subdomain_name,
     fields=_fields,
     field_names=(
         *(f"involvedObject.{name}" for name in _INVOLVED),

@@ -6,6 +6,8 @@ from minik8s.api.core_v1 import Namespace
 from minik8s.control.apiserver.duration import age
 from minik8s.control.apiserver.resource import Column, Document, Resource
 from minik8s.control.apiserver.resources.columns import AGE, NAME
+from minik8s.control.apiserver.resources.objectmeta import label_name
+from minik8s.control.apiserver.resources.status import keep_status
 
 FINALIZER = "kubernetes"  # removed by the namespace controller, through the subresource, once nothing is left
 NAME_LABEL = "kubernetes.io/metadata.name"
@@ -21,6 +23,7 @@ def _prepare_create(namespace: Document) -> None:
 def _prepare_update(new: Document, old: Document) -> None:
     # As kube-apiserver: finalizers of the spec change through namespaces/finalize alone.
     new["spec"] = old.get("spec", {})
+    keep_status(new, old)
 
 
 def _default(namespace: Document) -> None:
@@ -51,6 +54,7 @@ NAMESPACES = Resource(
     default=_default,
     prepare_create=_prepare_create,
     prepare_update=_prepare_update,
+    validate_name=label_name,
     fields=_fields,
     field_names=("status.phase",),
 )

@@ -3,9 +3,15 @@
 from typing import Any
 
 from minik8s.api.core_v1 import Node
+from minik8s.api.errors import Cause
+from minik8s.api.names import label_key_faults, label_value_faults
+from minik8s.control.apiserver.causes import duplicate, each_invalid, forbidden, one_of, required
 from minik8s.control.apiserver.duration import UNKNOWN, age
 from minik8s.control.apiserver.resource import Column, Document, Resource
 from minik8s.control.apiserver.resources.columns import AGE, NAME, NONE
+from minik8s.control.apiserver.resources.objectmeta import subdomain_name
+from minik8s.control.apiserver.resources.podspec import EFFECTS
+from minik8s.control.apiserver.resources.status import keep_status
 
 _ROLE_PREFIX = "node-role.kubernetes.io/"
 _ROLE_LABEL = "kubernetes.io/role"
@@ -63,10 +69,36 @@ def _fields(node: Document) -> dict[str, str]:
     return {"spec.unschedulable": "true" if node.get("spec", {}).get("unschedulable") else "false"}
 
 
-def _prepare_update(new: Document, old: Document) -> None:
-    new.pop("status", None)
-    if "status" in old:
-        new["status"] = old["status"]
+def _default(node: Document) -> None:
+    node.setdefault("spec", {})
+    status = node.setdefault("status", {})
+    if "capacity" in status:
+        status.setdefault("allocatable", dict(status["capacity"]))
+
+
+def _validate(node: Document) -> list[Cause]:
+    found = []
+    seen = set()
+    for index, taint in enumerate(node.get("spec", {}).get("taints", ())):
+        path = f"spec.taints[{index}]"
+        key, value, effect = (taint.get(name, "") for name in ("key", "value", "effect"))
+        found += each_invalid(f"{path}.key", key, label_key_faults(key))
+        found += each_invalid(f"{path}.value", value, label_value_faults(value))
+        found += one_of(f"{path}.effect", effect, EFFECTS) if effect else [required(f"{path}.effect")]
+        if (key, effect) in seen:
+            found.append(duplicate(path, taint))
+        seen.add((key, effect))
+    return found
+
+
+def _validate_update(new: Document, old: Document) -> list[Cause]:
+    found = []
+    for field, what in (("podCIDR", "podCIDR"), ("podCIDRs", "podCIDR"), ("providerID", "providerID")):
+        before, after = old.get("spec", {}).get(field), new.get("spec", {}).get(field)
+        if before and after != before:
+            why = f'node updates may not change {what} except from "" to valid'
+            found.append(forbidden(f"spec.{field}", why))
+    return found
 
 
 NODES = Resource(
@@ -81,7 +113,11 @@ NODES = Resource(
     subresources=("proxy", "status"),
     columns=_COLUMNS,
     row=_row,
-    prepare_update=_prepare_update,
+    default=_default,  # Nodes register with their status: creating one does not clear it.
+    prepare_update=keep_status,
+    validate=_validate,
+    validate_update=_validate_update,
+    validate_name=subdomain_name,
     fields=_fields,
     field_names=("spec.unschedulable",),
 )

@@ -3,10 +3,16 @@
 from typing import Any
 
 from minik8s.api.core_v1 import Pod
+from minik8s.api.errors import Cause
 from minik8s.control.apiserver.duration import age
 from minik8s.control.apiserver.resource import Column, Document, Resource
 from minik8s.control.apiserver.resources.columns import AGE, NAME, NONE
+from minik8s.control.apiserver.resources.objectmeta import subdomain_name
+from minik8s.control.apiserver.resources.podspec import default_pod_spec, validate_pod_spec
 from minik8s.control.apiserver.resources.podsummary import summarize
+from minik8s.control.apiserver.resources.podupdate import validate_pod_update
+from minik8s.control.apiserver.resources.qos import qos_class
+from minik8s.control.apiserver.resources.status import keep_status
 
 _COLUMNS = (
     NAME,
@@ -19,6 +25,24 @@ _COLUMNS = (
     Column("Nominated Node", priority=1, description="The node that preemption makes room on."),
     Column("Readiness Gates", priority=1, description="True readiness gates of all."),
 )
+
+
+def _prepare_create(pod: Document) -> None:
+    pod["status"] = {"phase": "Pending", "qosClass": qos_class(pod.get("spec", {}))}
+
+
+def _default(pod: Document) -> None:
+    spec = pod.setdefault("spec", {})
+    default_pod_spec(spec)
+    spec.setdefault("enableServiceLinks", True)
+    for container in (*spec.get("initContainers", ()), *spec.get("containers", ())):
+        # What is limited but not requested is requested up to the limit.
+        if limits := container["resources"].get("limits"):
+            container["resources"]["requests"] = limits | container["resources"].get("requests", {})
+
+
+def _validate(pod: Document) -> list[Cause]:
+    return validate_pod_spec(pod["spec"], "spec")
 
 
 def _gates(pod: Document) -> str:
@@ -71,6 +95,12 @@ PODS = Resource(
     subresources=("binding", "log", "status"),
     columns=_COLUMNS,
     row=_row,
+    default=_default,
+    prepare_create=_prepare_create,
+    prepare_update=keep_status,
+    validate=_validate,
+    validate_update=validate_pod_update,
+    validate_name=subdomain_name,
     fields=_fields,
     field_names=(
         "spec.nodeName",

@@ -1,28 +1,39 @@
-"""Service: one stable address in front of many pods."""
+"""Service: one stable address in front of many pods. What may be in a spec is in `servicespec`."""
 
 from typing import Any
 
 from minik8s.api.core_v1 import Service
 from minik8s.api.selectors import format_labels
+from minik8s.control.apiserver.causes import invalid
 from minik8s.control.apiserver.duration import UNKNOWN, age
-from minik8s.control.apiserver.resource import Column, Document, Resource
+from minik8s.control.apiserver.resource import Claim, Column, Document, Resource
 from minik8s.control.apiserver.resources.columns import AGE, NAME, NONE, SELECTOR
+from minik8s.control.apiserver.resources.objectmeta import label_1035_name
+from minik8s.control.apiserver.resources.servicespec import (
+    default_service,
+    has_cluster_ip,
+    keep_allocated,
+    validate_service,
+    validate_service_update,
+)
 
-HEADLESS = "None"
+
+def _prepare_create(service: Document) -> None:
+    service["status"] = {"loadBalancer": {}}
 
 
-def has_cluster_ip(service: Document) -> bool:
-    """Whether the Service wants an address of its own."""
+def claims(service: Document) -> list[Claim]:
+    """The addresses and node ports the Service holds alone."""
     spec = service.get("spec", {})
-    return spec.get("type") != "ExternalName" and spec.get("clusterIP") != HEADLESS
-
-
-def wants_node_ports(service: Document) -> bool:
-    """Whether each of its ports wants a port on every node."""
-    spec = service.get("spec", {})
-    if spec.get("type") == "LoadBalancer":
-        return spec.get("allocateLoadBalancerNodePorts", True)
-    return spec.get("type") == "NodePort"
+    held = []
+    if has_cluster_ip(service) and (address := spec.get("clusterIP")):
+        why = f"failed to allocate IP {address}: provided IP is already allocated"
+        held.append(Claim(f"serviceips/{address}", invalid("spec.clusterIPs", [address], why)))
+    for index, port in enumerate(spec.get("ports", ())):
+        if number := port.get("nodePort"):
+            taken = invalid(f"spec.ports[{index}].nodePort", number, "provided port is already allocated")
+            held.append(Claim(f"servicenodeports/{port.get('protocol', 'TCP')}/{number}", taken))
+    return held
 
 
 def _external(service: Document) -> str:
@@ -73,7 +84,7 @@ SERVICES = Resource(
     storage_prefix="services/specs",
     short_names=("svc",),
     categories=("all",),
-    subresources=("proxy", "status"),
+    subresources=("status",),
     columns=(
         NAME,
         Column("Type", description="ClusterIP, NodePort, LoadBalancer or ExternalName."),
@@ -84,6 +95,13 @@ SERVICES = Resource(
         SELECTOR,
     ),
     row=_row,
+    default=default_service,
+    prepare_create=_prepare_create,
+    prepare_update=keep_allocated,
+    validate=validate_service,
+    validate_update=validate_service_update,
+    validate_name=label_1035_name,
+    claims=claims,
     fields=_fields,
     field_names=("spec.clusterIP", "spec.type"),
 )
