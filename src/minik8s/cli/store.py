@@ -1,5 +1,7 @@
 """`minik8s store`: one replica of the store, with etcd's flags."""
 
+import os
+from functools import partial
 from pathlib import Path
 
 import click
@@ -7,10 +9,8 @@ import click
 from minik8s.kit import ids, log, run, tls
 from minik8s.kit.clock import SystemClock
 
-
-def _bool(name: str, text: str) -> click.decorators.FunctionDecorator:  # type: ignore[name-defined]
-    """A flag that may stand alone or have a value, as Go's do: --x, --x=false."""
-    return click.option(name, is_flag=False, flag_value=True, default=False, type=bool, help=text)
+# May stand alone or have a value, as Go's: --x, --x=false.
+_switch = partial(click.option, is_flag=False, flag_value=True, default=False, type=bool)
 
 
 @click.command(
@@ -31,11 +31,11 @@ Example, a cluster of one without certificates:
 @click.option("--cert-file", type=click.Path(path_type=Path), help="Certificate shown to clients.")
 @click.option("--key-file", type=click.Path(path_type=Path), help="Its key.")
 @click.option("--trusted-ca-file", type=click.Path(path_type=Path), help="Authority of clients' certificates.")
-@_bool("--client-cert-auth", "Insist on a client certificate.")
+@_switch("--client-cert-auth", help="Insist on a client certificate.")
 @click.option("--peer-cert-file", type=click.Path(path_type=Path), help="Certificate shown to members; its CN is NAME.")
 @click.option("--peer-key-file", type=click.Path(path_type=Path), help="Its key.")
 @click.option("--peer-trusted-ca-file", type=click.Path(path_type=Path), help="Authority of members' certificates.")
-@_bool("--peer-client-cert-auth", "Always on where members use TLS; taken for etcd's sake.")
+@_switch("--peer-client-cert-auth", help="Always on where members use TLS; taken for etcd's sake.")
 @click.option("--listen-metrics-urls", default="", help="Where to serve /metrics, /health and /readyz over HTTP.")
 @click.option("--heartbeat-interval", default=100, show_default=True, help="Milliseconds.")
 @click.option("--election-timeout", default=1000, show_default=True, help="Milliseconds.")
@@ -75,6 +75,8 @@ def command(
 
     Members are named by --initial-cluster, equal on all of them; a member that is started again finds its data.
     """
+    # What gRPC would log of its own is raised, too; it must be told before it is imported.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     from minik8s.store.cluster import parse_cluster, parse_urls
     from minik8s.store.member import Config, Member
 
