@@ -12,6 +12,7 @@ import gc
 import importlib
 import os
 import pkgutil
+import shlex
 import shutil
 import signal
 import socket
@@ -180,7 +181,9 @@ class Supervisor:
         if pid == 0:
             _become(slot.task, parent, log_path(self.directory, slot.task.name), self._held)
         slot.process = find(pid)
-        log.info("started", component=slot.task.name, pid=pid)
+        # The command line in full, once: forked processes show this one's in `ps`.
+        command = {} if slot.restarts else {"command": shlex.join([slot.task.module, *slot.task.args])}
+        log.info("started", component=slot.task.name, pid=pid, **command)
         self._write_state()
 
     def _reap(self) -> None:
