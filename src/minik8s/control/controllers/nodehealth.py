@@ -11,7 +11,8 @@ from typing import Any
 
 import msgspec
 
-from minik8s.api.core_v1 import Node, Pod, Taint, Toleration
+from minik8s.api.core_v1 import Node, Pod, Taint
+from minik8s.api.taints import tolerates
 
 NOT_READY = "node.kubernetes.io/not-ready"
 UNREACHABLE = "node.kubernetes.io/unreachable"
@@ -99,17 +100,6 @@ def eviction_in_s(pod: Pod, taints: Iterable[Taint], now_s: float) -> float | No
             since_s = taint.timeAdded.timestamp() if taint.timeAdded else now_s
             waits.append(max(0.0, since_s + max(0, min(limits)) - now_s))
     return min(waits, default=None)
-
-
-def tolerates(toleration: Toleration, taint: Taint) -> bool:
-    """As upstream's ToleratesTaint: what a toleration leaves empty, it tolerates any of."""
-    if toleration.effect and toleration.effect != taint.effect:
-        return False
-    if toleration.key and toleration.key != taint.key:
-        return False
-    if toleration.operator == "Exists":
-        return True
-    return bool(toleration.key) and (toleration.value or "") == (taint.value or "")
 
 
 def is_full_disruption(nodes: Sequence[Node]) -> bool:
