@@ -13,6 +13,8 @@ from minik8s.kit.tls import Authority, Identity
 from minik8s.wire.etcd import rpc_pb2 as rpc
 from store.serving import free_port
 
+_MINIK8S = "from minik8s.cli.main import main; main()"
+
 
 class Replicas:
     """`directory` keeps certificates, data and one log file per member. Use as an asynchronous context."""
@@ -123,9 +125,9 @@ class Replicas:
         async with asyncio.timeout(timeout_s):
             while True:
                 found = [await self.status(name) for name in self.names]
-                if all(found) and len({(status.leader, status.header.revision) for status in found}) == 1:
-                    if found[0].leader:
-                        return
+                seen = {(status.leader, status.header.revision) for status in found if status}
+                if all(found) and len(seen) == 1 and found[0].leader:
+                    return
                 await asyncio.sleep(0.05)
 
     @property
