@@ -1,0 +1,71 @@
+"""Scale: the number of replicas of anything that has one, as a small kind of its own (autoscaling/v1). Pure.
+
+Read and written through the subresource `scale` of Deployments and ReplicaSets; nothing is stored.
+"""
+
+import copy
+from typing import Any
+
+from lightkube.models.autoscaling_v1 import Scale
+
+from minik8s.api.errors import Cause
+from minik8s.api.selectors import from_label_selector
+from minik8s.control.apiserver.causes import not_negative
+from minik8s.control.apiserver.duration import age
+from minik8s.control.apiserver.resource import Column, Document, Resource
+from minik8s.control.apiserver.resources.columns import AGE, NAME
+
+_SHOWN = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
+
+
+def read_scale(target: Document) -> Document:
+    """The Scale of an object."""
+    spec, status = target.get("spec", {}), target.get("status", {})
+    scale: Document = {
+        "kind": "Scale",
+        "apiVersion": "autoscaling/v1",
+        "metadata": {name: target["metadata"][name] for name in _SHOWN if name in target["metadata"]},
+        "spec": {"replicas": spec["replicas"]} if spec.get("replicas") else {},
+        "status": {"replicas": status.get("replicas", 0)},
+    }
+    if selector := str(from_label_selector(spec.get("selector")) or ""):
+        scale["status"]["selector"] = selector
+    return scale
+
+
+def write_scale(target: Document, scale: Document) -> Document:
+    """The object with the replicas a Scale says. A resourceVersion or uid it names makes the write conditional."""
+    new = copy.deepcopy(target)
+    new.setdefault("spec", {})["replicas"] = scale.get("spec", {}).get("replicas", 0)
+    for name in ("resourceVersion", "uid"):
+        if scale["metadata"].get(name):
+            new["metadata"][name] = scale["metadata"][name]
+    return new
+
+
+def _validate(scale: Document) -> list[Cause]:
+    return not_negative("spec.replicas", scale.get("spec", {}).get("replicas", 0))
+
+
+def _row(scale: Document, now_s: float) -> list[Any]:
+    wanted, there = (scale.get(part, {}).get("replicas", 0) for part in ("spec", "status"))
+    return [scale["metadata"]["name"], wanted, there, age(scale, now_s)]
+
+
+SCALES = Resource(
+    group="autoscaling",
+    version="v1",
+    kind="Scale",
+    plural="scales",
+    namespaced=True,
+    model=Scale,
+    storage_prefix="",
+    columns=(
+        Column(NAME.name, description=NAME.description),
+        Column("Desired", "integer", description="How many replicas there should be."),
+        Column("Available", "integer", description="How many replicas there are."),
+        AGE,
+    ),
+    row=_row,
+    validate=_validate,
+)
