@@ -1,0 +1,282 @@
+"""A cluster of real Raft members under a virtual clock, on links and disks that fail as a seed decides.
+
+The links are worse than TCP: they lose, delay, reorder and repeat single messages, and break. The disks lose what was not
+synced, cut the frame that was being written anywhere, and fill up. Invariants are checked as things happen; a violation
+is an AssertionError that carries the seed.
+"""
+
+import asyncio
+import contextlib
+import hashlib
+import random
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from minik8s.kit.clock import LoopClock
+from minik8s.store.raft.config import RaftConfig
+from minik8s.store.raft.errors import LogWriteFailed
+from minik8s.store.raft.journal import State, replay
+from minik8s.store.raft.messages import Append, Message, decode_message, encode
+from minik8s.store.raft.network import Receiver
+from minik8s.store.raft.node import RaftNode
+from minik8s.store.raft.wal import frame, scan
+
+
+@dataclass(frozen=True)
+class Faults:
+    """How bad the world is: ratios, and seconds."""
+
+    loss: float = 0.02
+    repeat: float = 0.02
+    latency_s: float = 0.002
+    slow: float = 0.02
+    slow_latency_s: float = 0.2
+    sync_s: float = 0.003
+    slow_sync: float = 0.02
+    slow_sync_s: float = 0.3
+    full_disk: float = 0.0002
+    mean_between_s: float = 2.0
+    """Between crashes, cuts and broken links."""
+
+
+CALM = Faults(loss=0, repeat=0, slow=0, slow_sync=0, full_disk=0, mean_between_s=float("inf"))
+
+
+class Disk:
+    """One member's log as bytes: what a crash leaves of them is read back by the real code."""
+
+    def __init__(self, world: "World") -> None:
+        self._world = world
+        self._data = bytearray()
+        self._writing = b""
+        self._number = 1
+
+    async def open(self) -> State:
+        frames, good = scan(Path("sim"), bytes(self._data), expected=1, is_last=True)
+        del self._data[good:]
+        self._number = len(frames) + 1
+        return replay(payload for _, payload in frames)
+
+    async def append(self, group: bytes, preamble: bytes) -> None:
+        faults, rng = self._world.faults, self._world.rng
+        if rng.random() < faults.full_disk:
+            raise LogWriteFailed("the simulated disk is full")
+        self._writing = frame(self._number, group)
+        slow = rng.random() < faults.slow_sync
+        await asyncio.sleep(rng.expovariate(1 / (faults.slow_sync_s if slow else faults.sync_s)))
+        self._data += self._writing
+        self._writing = b""
+        self._number += 1
+
+    def crash(self) -> None:
+        """Of the frame being written, any part may have arrived."""
+        self._data += self._writing[: self._world.rng.randint(0, len(self._writing))]
+        self._writing = b""
+
+    def close(self) -> None:
+        pass
+
+
+class Links:
+    """One member's network."""
+
+    def __init__(self, world: "World", name: str) -> None:
+        self._world = world
+        self.name = name
+        self.receiver: Receiver | None = None
+        self.up: dict[str, int] = {}
+        """Peer → number of the connection to it."""
+
+    async def run(self, receiver: Receiver) -> None:
+        self.receiver = receiver
+        for peer in self._world.names:
+            self._world.connect_soon(self.name, peer)
+        await asyncio.Event().wait()
+
+    def send(self, peer: str, message: Message) -> None:
+        if peer in self.up:
+            self._world.carry(self.name, peer, self.up[peer], message)
+
+    def is_writable(self, peer: str) -> bool:
+        return peer in self.up
+
+
+class Machine:
+    """A log of commands; the result of one is its place. Equal on all members, or the world ends."""
+
+    def __init__(self, world: "World") -> None:
+        self._world = world
+        self.length = 0
+
+    def apply(self, command: bytes) -> int:
+        history = self._world.history
+        if self.length == len(history):
+            self._world.check(command not in self._world.places, f"{command!r} was applied twice")
+            self._world.places[command] = len(history)
+            history.append(command)
+        self._world.check(history[self.length] == command, f"members differ at {self.length}")
+        self.length += 1
+        return self.length
+
+
+@dataclass
+class Seat:
+    """A member through its lives."""
+
+    name: str
+    disk: Disk
+    links: Links | None = None
+    node: RaftNode | None = None
+    machine: Machine | None = None
+    task: asyncio.Task[None] | None = None
+
+
+@dataclass
+class Tally:
+    """What happened, for the report."""
+
+    acknowledged: int = 0
+    refused: int = 0
+    unknown: int = 0
+    reads: int = 0
+    crashes: int = 0
+    cuts: int = 0
+    leaders: int = 0
+    longest_outage_s: float = 0.0
+
+
+@dataclass
+class World:
+    """`async with` nothing: call `start`, let time pass, look."""
+
+    seed: int
+    size: int = 3
+    faults: Faults = field(default_factory=Faults)
+
+    def __post_init__(self) -> None:
+        self.rng = random.Random(self.seed)
+        self.names = [f"m{number}" for number in range(self.size)]
+        self.seats = {name: Seat(name, Disk(self)) for name in self.names}
+        self.history: list[bytes] = []
+        self.places: dict[bytes, int] = {}
+        self.leaders: dict[int, str] = {}
+        self.cut: set[tuple[str, str]] = set()
+        self.tally = Tally()
+        self._connections = 0
+        self._trace = hashlib.sha256()
+        self.violation: str | None = None
+
+    @property
+    def trace(self) -> str:
+        """Fingerprint of every message delivered, in order and time."""
+        return self._trace.hexdigest()[:16]
+
+    def check(self, holds: bool, claim: str) -> None:
+        if not holds:
+            self.violation = self.violation or f"seed {self.seed}, {asyncio.get_running_loop().time():.3f} s: {claim}"
+            raise AssertionError(self.violation)
+
+    # Members.
+
+    def start(self, name: str) -> None:
+        seat = self.seats[name]
+        peers = {member: (member, 1) for member in self.names}
+        config = RaftConfig(name, Path("sim"), peers, peers[name], apply_slice_s=1.0)
+        seat.links, seat.machine = Links(self, name), Machine(self)
+        seat.node = RaftNode(
+            config,
+            seat.machine,
+            clock=LoopClock(),
+            rng=random.Random(self.rng.getrandbits(64)),
+            disk=seat.disk,
+            network=seat.links,
+        )
+        seat.task = asyncio.ensure_future(seat.node.run())
+        seat.task.add_done_callback(lambda task: self._ended(seat, task))
+
+    def _ended(self, seat: Seat, task: asyncio.Task[None]) -> None:
+        """A member that stopped by itself may do so for a full disk alone."""
+        if task is not seat.task or task.cancelled():
+            return
+        error = task.exception()
+        self.violation = self.violation or (None if _is_disk_failure(error) else f"seed {self.seed}: {error!r}")
+        seat.task = None
+        self._gone(seat)
+
+    async def crash(self, name: str) -> None:
+        """kill -9, or a power cut."""
+        seat = self.seats[name]
+        if seat.task is None:
+            return
+        self.tally.crashes += 1
+        seat.disk.crash()
+        self._gone(seat)
+        task, seat.task = seat.task, None
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError, Exception):
+            await task
+
+    def _gone(self, seat: Seat) -> None:
+        assert seat.links
+        for peer in list(seat.links.up):
+            self.break_link(seat.name, peer)
+        seat.links.receiver = None
+        seat.links = seat.node = seat.machine = None
+
+    def live(self) -> list[Seat]:
+        return [seat for seat in self.seats.values() if seat.task is not None]
+
+    # Links.
+
+    def connect_soon(self, one: str, other: str) -> None:
+        if one != other:
+            asyncio.get_running_loop().call_later(self.rng.uniform(0.01, 0.1), self._connect, one, other)
+
+    def _connect(self, one: str, other: str) -> None:
+        links = [self.seats[name].links for name in (one, other)]
+        if any(link is None or link.receiver is None for link in links):
+            return
+        if {(one, other), (other, one)} & self.cut:
+            self.connect_soon(one, other)
+            return
+        first, second = links
+        assert first and second and first.receiver and second.receiver
+        if other in first.up:
+            return
+        self._connections += 1
+        first.up[other] = second.up[one] = self._connections
+        first.receiver.on_connected(other)
+        second.receiver.on_connected(one)
+
+    def break_link(self, one: str, other: str) -> None:
+        """Both ends see a reset; what is under way is lost."""
+        for name, peer in ((one, other), (other, one)):
+            links = self.seats[name].links
+            if links and links.up.pop(peer, None) is not None and links.receiver:
+                links.receiver.on_disconnected(peer)
+        self.connect_soon(one, other)
+
+    def carry(self, sender: str, receiver: str, connection: int, message: Message) -> None:
+        if isinstance(message, Append):
+            leader = self.leaders.setdefault(message.term, sender)
+            self.check(leader == sender, f"{leader} and {sender} both lead term {message.term}")
+        if (sender, receiver) in self.cut or self.rng.random() < self.faults.loss:
+            return
+        data = encode(message)
+        for _ in range(2 if self.rng.random() < self.faults.repeat else 1):
+            is_slow = self.rng.random() < self.faults.slow
+            delay_s = self.rng.expovariate(1 / (self.faults.slow_latency_s if is_slow else self.faults.latency_s))
+            asyncio.get_running_loop().call_later(delay_s, self._deliver, sender, receiver, connection, data)
+
+    def _deliver(self, sender: str, receiver: str, connection: int, data: bytes) -> None:
+        links = self.seats[receiver].links
+        if links is None or links.up.get(sender) != connection or links.receiver is None:
+            return
+        self._trace.update(f"{asyncio.get_running_loop().time():.9f} {sender} {receiver} ".encode() + data)
+        links.receiver.on_message(sender, decode_message(data))
+
+
+def _is_disk_failure(error: BaseException | None) -> bool:
+    if isinstance(error, BaseExceptionGroup):
+        return all(_is_disk_failure(part) for part in error.exceptions)
+    return isinstance(error, LogWriteFailed)
