@@ -14,7 +14,7 @@ import pytest
 from minik8s.cli import supervisor
 from minik8s.cli.process import Process, find
 from minik8s.cli.supervisor import Plan, State, Task, read_state
-from minik8s.cli.teardown import stop_cluster
+from minik8s.cli.teardown import containers, stop_cluster
 
 HERE = Path(__file__).parent
 
@@ -172,6 +172,25 @@ def test_the_child_of_a_killed_component_ends_with_the_cluster(cluster: Cluster)
     cluster.process.terminate()
     cluster.process.wait(10)
     assert not child.is_alive()
+
+
+@pytest.mark.slow
+def test_containers_that_outlived_everything_are_stopped_and_others_are_not(cluster: Cluster) -> None:
+    cluster.start(toys("steady"))
+    cluster.until_running(1)
+    inside = {"CONTAINER_ROOT": f"{cluster.directory}/runtime/c", "MINIK8S_CONTAINER_ID": "c"}
+    outside = inside | {"CONTAINER_ROOT": f"{cluster.directory}-other/runtime/c"}
+    with (
+        subprocess.Popen(["sleep", "600"], env=inside) as ours,
+        subprocess.Popen(["sleep", "600"], env=outside) as other,
+    ):
+        until(lambda: containers(cluster.directory))
+        cluster.process.kill()
+        cluster.process.wait()
+        stop_cluster(cluster.directory)
+        assert ours.wait(5) == -signal.SIGTERM
+        assert other.poll() is None
+        other.kill()
 
 
 @pytest.mark.slow

@@ -1,12 +1,13 @@
 """Stopping a cluster, whatever state it is in: running, half started, or left behind by a killed supervisor."""
 
+import contextlib
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 from minik8s.cli import kubeconfig
 from minik8s.cli.cluster import Cluster
-from minik8s.cli.process import Process, stop, wait
+from minik8s.cli.process import Process, find, stop, wait
 from minik8s.cli.supervisor import GRACE_S, STATE_FILE, read_state
 
 # The supervisor gives each of its five stages GRACE_S, and needs a moment itself.
@@ -39,5 +40,19 @@ def stop_cluster(directory: Path, grace_s: float = GRACE_S) -> list[Process]:
     components = [task.process for task in state.tasks if task.process]
     # Without a supervisor they were sent SIGTERM by the kernel: a second one would cut their clean-up short.
     killed += stop(wait(components, grace_s), min(1.0, grace_s))
+    # Normally none: the runtime ends its containers, and the supervisor those of a runtime that was killed.
+    killed += stop(containers(directory), min(1.0, grace_s))
     (directory / STATE_FILE).unlink(missing_ok=True)
     return killed
+
+
+def containers(directory: Path) -> list[Process]:
+    """Processes of containers whose runtime keeps its state below `directory`: known by their environment."""
+    root = f"\0CONTAINER_ROOT={directory}/".encode()
+    found = []
+    for path in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            environment = b"\0" + (path / "environ").read_bytes()
+            if root in environment and b"\0MINIK8S_CONTAINER_ID=" in environment:
+                found.append(find(int(path.name)))
+    return [process for process in found if process]
