@@ -10,6 +10,7 @@ import random
 from minik8s.api import errors
 from minik8s.api.errors import Cause
 from minik8s.control.apiserver.resource import Document, Resource
+from minik8s.control.apiserver.resources.objectmeta import validate_metadata
 from minik8s.kit import ids
 
 # Kinds whose generation upstream leaves unset.
@@ -70,12 +71,12 @@ def bump_generation(new: Document, old: Document) -> None:
 
 
 def faults(resource: Resource, document: Document, old: Document | None) -> list[Cause]:
-    """What is wrong with the name, or with the finalizers of an object that is being deleted."""
+    """What is wrong with metadata: its syntax, the name, the finalizers of an object that is being deleted."""
     metadata = document["metadata"]
     name = metadata.get("name")
     if not name:
         return [Cause("FieldValueRequired", "Required value: name or generateName is required", "metadata.name")]
-    found = []
+    found = validate_metadata(metadata)
     if old is None and (why := resource.validate_name(name)):
         found.append(Cause("FieldValueInvalid", f"Invalid value: {json.dumps(name)}: {why}", "metadata.name"))
     if old is not None and "deletionTimestamp" in old["metadata"]:

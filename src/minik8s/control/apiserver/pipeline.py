@@ -240,7 +240,7 @@ class Pipeline:
             await plugin.mutate(document, attributes)
         resource = call.resource
         causes = metadata.faults(resource, document, old) + resource.validate(document)
-        if old is not None:
+        if old is not None and call.request.subresource != "binding":  # A binding changes what no update may.
             causes += resource.validate_update(document, old)
         if causes:
             raise errors.invalid(resource.kind, resource.group, document["metadata"].get("name", ""), causes)
