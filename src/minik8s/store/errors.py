@@ -51,7 +51,6 @@ LEASE_EXISTS = Fault("FAILED_PRECONDITION", "etcdserver: lease already exists")
 TOO_MANY_REQUESTS = Fault("RESOURCE_EXHAUSTED", "etcdserver: too many requests")
 
 NO_LEADER = Fault("UNAVAILABLE", "etcdserver: no leader")
-LEADER_CHANGED = Fault("UNAVAILABLE", "etcdserver: leader changed")
 STOPPED = Fault("UNAVAILABLE", "etcdserver: server stopped")
 # Of a write this leaves the outcome unknown, and etcd's clients do not send it again.
 REQUEST_TIMED_OUT = Fault("UNAVAILABLE", "etcdserver: request timed out")
