@@ -52,7 +52,7 @@ class Handler:
 
     async def call(self, request: Request) -> Response:
         """Answer one call. Raises StatusError."""
-        resource = self._resolve(request)
+        resource = self.resolve(request)
         match request.verb:
             case "get" | "list":
                 return await self._read(resource, request)
@@ -62,7 +62,7 @@ class Handler:
 
     async def watch(self, request: Request) -> Watcher:
         """Open a watch. Raises StatusError."""
-        resource = self._resolve(request)
+        resource = self.resolve(request)
         if request.subresource:
             raise errors.method_not_allowed()
         return await self._api.reader.watch(resource, request)
@@ -70,8 +70,8 @@ class Handler:
     async def close(self) -> None:
         """Nothing is held."""
 
-    def _resolve(self, request: Request) -> Resource:
-        """The resource, once it is clear that the user may."""
+    def resolve(self, request: Request) -> Resource:
+        """The resource, once it is clear that the user may. Raises StatusError Forbidden, NotFound."""
         authorize(self._user, request)
         resource = self._api.find(request.group, request.version, request.resource)
         if request.subresource and request.subresource not in resource.subresources:

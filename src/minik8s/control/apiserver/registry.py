@@ -8,8 +8,8 @@ in on reading, the slot holds a random write id, which makes the bytes of every 
 answer was lost is recognised when it is read back.
 
 Unknown outcomes. An update or delete is guarded by the revision it replaces, which can hold only once, so sending it
-again is safe and tells. A create is guarded by absence, which can hold again (created, deleted, created), so it is never
-sent twice: the key is read until our bytes show up. What stays unproven is 504 Timeout, never success or failure.
+again is safe and tells. A create is guarded by absence, which can hold again (created, deleted, created), so it is
+never sent twice: the key is read until our bytes show up. What stays unproven is 504 Timeout, never success or failure.
 """
 
 import asyncio

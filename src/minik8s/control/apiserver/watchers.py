@@ -7,6 +7,7 @@ client watches again from the last revision it saw and is served from history, s
 """
 
 import asyncio
+import itertools
 from collections import deque
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -159,12 +160,18 @@ class Watcher:
             self._timer.cancel()
 
     async def __aiter__(self) -> AsyncIterator[WatchEvent]:
-        try:
-            for event in self._backlog:
+        async for events in self.batches():
+            for event in events:
                 yield event
+
+    async def batches(self, size: int = 256) -> AsyncIterator[list[WatchEvent]]:
+        """The events, as many at a time as are there, up to `size`."""
+        try:
+            while events := list(itertools.islice(self._backlog, size)):
+                yield events
             while True:
                 while self._queue:
-                    yield self._queue.popleft()
+                    yield [self._queue.popleft() for _ in range(min(size, len(self._queue)))]
                 if self._ended:
                     break
                 self._wake.clear()

@@ -1,0 +1,95 @@
+"""What the REST face serves that is no resource: discovery, OpenAPI, /version. Made from the resources, once each.
+
+Called by `http`. Documents never change while a server runs, so each has an ETag.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from minik8s.api.request import JSON
+from minik8s.control.apiserver import discovery, openapi, rest
+from minik8s.control.apiserver.resource import Resource
+
+VERSION = {
+    "major": "1",
+    "minor": "36",
+    "emulationMajor": "1",
+    "emulationMinor": "36",
+    "minCompatibilityMajor": "1",
+    "minCompatibilityMinor": "35",
+    "gitVersion": "v1.36.0+minik8s",
+    "gitCommit": "",
+    "gitTreeState": "clean",
+    "buildDate": "2026-11-20T00:00:00Z",
+    "goVersion": "none",
+    "compiler": "cpython",
+    "platform": "linux/amd64",
+}
+
+_encode = msgspec.json.Encoder().encode
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A document as it is served."""
+
+    body: bytes
+    content_type: str = JSON
+    etag: str = ""
+    is_immutable: bool = False  # its address changes when it does
+
+
+class Documents:
+    """The documents of one set of resources."""
+
+    def __init__(self, resources: Sequence[Resource]) -> None:
+        self._resources = tuple(resources)
+        self._served = {resource.api_version for resource in resources}
+        self._openapi = openapi.OpenApi(resources)
+        self._plain: dict[str, Found] = {}
+
+    def serves(self, group_version: str) -> bool:
+        """Whether anything of `v1` or `apps/v1` is served."""
+        return group_version in self._served
+
+    def find(self, path: str, accept: str) -> Found | None:
+        """The document at a path, in the form a client accepts; None if there is none."""
+        path = path.rstrip("/") or "/"
+        if path in ("/api", "/apis"):
+            for version in ("v2", "v2beta1"):  # A client that is told the wrong one of the two fails.
+                if rest.accepts(accept, "g=apidiscovery.k8s.io", f"v={version}", "as=APIGroupDiscoveryList"):
+                    return self._aggregated(path, version)
+        if path == "/openapi/v3":
+            return _found(self._openapi.index())
+        if path.startswith("/openapi/v3/"):
+            built = self._openapi.document(path.removeprefix("/openapi/v3/"))
+            return Found(built[0], JSON, f'"{built[1]}"', is_immutable=True) if built else None
+        if path == "/openapi/v2":
+            # Old kubectls insist on it and read it as protobuf only. An empty one leaves validation to the server;
+            # newer ones do without it once they have v3.
+            return Found(_EMPTY_SWAGGER, _SWAGGER_TYPE) if _SWAGGER_TYPE in accept else None
+        if not self._plain:
+            documents = {"/version": VERSION, "/": {"paths": self._paths()}} | discovery.documents(self._resources)
+            self._plain = {name: _found(_encode(document)) for name, document in documents.items()}
+        return self._plain.get(path)
+
+    def _aggregated(self, path: str, version: str) -> Found:
+        body = _encode(discovery.aggregated(self._resources, path, version))
+        return _found(body, f"{JSON};g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList")
+
+    def _paths(self) -> list[str]:
+        others = ["/healthz", "/livez", "/metrics", "/openapi/v3", "/readyz", "/version"]
+        return sorted([*discovery.documents(self._resources), *others])
+
+
+def _found(body: bytes, content_type: str = JSON) -> Found:
+    return Found(body, content_type, f'"{hashlib.sha256(body).hexdigest()}"')
+
+
+_SWAGGER_TYPE = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
+# The Document message of gnostic's OpenAPIv2: swagger (1) "2.0", info (2) {title (1) "Kubernetes", version (2) "v1"},
+# paths (8) and definitions (9) empty.
+_EMPTY_SWAGGER = b"\x0a\x032.0\x12\x10\x0a\x0aKubernetes\x12\x02v1\x42\x00\x4a\x00"

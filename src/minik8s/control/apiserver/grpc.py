@@ -1,0 +1,209 @@
+"""The gRPC face: the service minik8s.v1.Kubernetes over the same handler as REST.
+
+Bodies are JSON bytes in both directions. A StatusError becomes a gRPC code, with its whole Status document in the
+trailing metadata. Clients must present a certificate; its subject is the user, as over REST.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import grpc
+import grpc.aio
+import msgspec
+from cryptography import x509
+from cryptography.x509.oid import NameOID
+
+from minik8s.api.errors import StatusError
+from minik8s.api.request import JSON, Request
+from minik8s.control.apiserver import authn
+from minik8s.control.apiserver.authn import User
+from minik8s.control.apiserver.handler import Api
+from minik8s.control.apiserver.metrics import Metrics
+from minik8s.control.apiserver.watchers import Watcher
+from minik8s.kit import tls
+from minik8s.kit.clock import Clock
+from minik8s.kit.run import StartError
+from minik8s.wire.minik8s import api_pb2 as wire
+
+SERVICE = "minik8s.v1.Kubernetes"
+STATUS_METADATA = "minik8s-status-bin"
+_STOP_GRACE_S = 0.2
+_BODY_BYTES_MAX = 3 * 1024 * 1024 + 64 * 1024
+
+_METHODS = {
+    "Get": "get",
+    "List": "list",
+    "Create": "create",
+    "Update": "update",
+    "Patch": "patch",
+    "Delete": "delete",
+    "DeleteCollection": "deletecollection",
+}
+_CODES = {
+    400: grpc.StatusCode.INVALID_ARGUMENT,
+    401: grpc.StatusCode.UNAUTHENTICATED,
+    403: grpc.StatusCode.PERMISSION_DENIED,
+    404: grpc.StatusCode.NOT_FOUND,
+    405: grpc.StatusCode.UNIMPLEMENTED,
+    409: grpc.StatusCode.ABORTED,
+    410: grpc.StatusCode.OUT_OF_RANGE,
+    413: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    415: grpc.StatusCode.INVALID_ARGUMENT,
+    422: grpc.StatusCode.INVALID_ARGUMENT,
+    429: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    503: grpc.StatusCode.UNAVAILABLE,
+    504: grpc.StatusCode.DEADLINE_EXCEEDED,
+}
+_OPTIONS = [
+    ("grpc.max_receive_message_length", _BODY_BYTES_MAX),
+    ("grpc.max_send_message_length", -1),
+    # Our clients ping every few seconds to notice a dead server; we ping to notice dead watchers.
+    ("grpc.http2.min_ping_interval_without_data_ms", 1_000),
+    ("grpc.http2.max_ping_strikes", 0),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.so_reuseport", 0),  # A second server on the port is an error, not a partner.
+]
+
+_encode = msgspec.json.Encoder().encode
+
+
+class GrpcFace:
+    """Serves the API on one port."""
+
+    def __init__(
+        self, api: Api, metrics: Metrics, address: str, identity: tls.Identity | None, *, clock: Clock
+    ) -> None:
+        """Without an identity the port is plain text and everybody is the administrator: tests only."""
+        self._api = api
+        self._metrics = metrics
+        self._address = address
+        self._identity = identity
+        self._clock = clock
+
+    @contextlib.asynccontextmanager
+    async def serving(self) -> AsyncIterator[int]:
+        """Serve within the block; gives the port. Raises StartError."""
+        server = grpc.aio.server(options=_OPTIONS)
+        handlers: dict[str, grpc.RpcMethodHandler] = {
+            name: grpc.unary_unary_rpc_method_handler(
+                self._unary(verb),
+                request_deserializer=wire.Request.FromString,
+                response_serializer=wire.Response.SerializeToString,
+            )
+            for name, verb in _METHODS.items()
+        }
+        handlers["Watch"] = grpc.stream_stream_rpc_method_handler(
+            self._watch,
+            request_deserializer=wire.WatchRequest.FromString,
+            response_serializer=wire.WatchEvent.SerializeToString,
+        )
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
+        port = self._bind(server)
+        await server.start()
+        try:
+            yield port
+        finally:
+            await server.stop(_STOP_GRACE_S)
+
+    def _bind(self, server: Any) -> int:
+        try:
+            if self._identity is None:
+                port = server.add_insecure_port(self._address)
+            else:
+                certificate, key, authority = self._identity.read()
+                credentials = grpc.ssl_server_credentials(
+                    [(key, certificate)], root_certificates=authority, require_client_auth=True
+                )
+                port = server.add_secure_port(self._address, credentials)
+        except (RuntimeError, OSError) as error:
+            raise StartError(f"cannot listen for gRPC on {self._address}: {error}") from error
+        return int(port)
+
+    def _unary(self, verb: str) -> Callable[[wire.Request, Any], Any]:
+        async def call(message: wire.Request, context: Any) -> wire.Response | None:
+            request = _request(message, verb)
+            started_s = self._clock.monotonic_s()
+            code = 200
+            try:
+                response = await self._api.as_user(self._user(context)).call(request)
+                code = response.code
+                return wire.Response(
+                    body=response.body, revision=response.revision, code=response.code, warnings=response.warnings
+                )
+            except StatusError as error:
+                code = error.code
+                await _abort(context, error)
+                return None
+            finally:
+                self._metrics.answered(request, code, self._clock.monotonic_s() - started_s)
+
+        return call
+
+    async def _watch(self, messages: AsyncIterator[wire.WatchRequest], context: Any) -> AsyncIterator[wire.WatchEvent]:
+        opening = await anext(messages, None)
+        if opening is None:
+            return
+        request = _request(opening.open, "watch")
+        try:
+            watcher = await self._api.as_user(self._user(context)).watch(request)
+        except StatusError as error:
+            self._metrics.answered(request, error.code)
+            await _abort(context, error)
+            return
+        self._metrics.answered(request, 200)
+        progress = asyncio.ensure_future(_serve_progress(messages, watcher))
+        try:
+            with self._metrics.long_running.labels("watch").track_inprogress():
+                async for event in watcher:
+                    yield wire.WatchEvent(type=event.type, object=event.object, revision=event.revision)
+        except StatusError as error:
+            yield wire.WatchEvent(type="ERROR", object=_encode(error.status()))
+        finally:
+            progress.cancel()
+            await watcher.close()
+
+    def _user(self, context: Any) -> User:
+        if self._identity is None:
+            return authn.ADMIN
+        pem = context.auth_context().get("x509_pem_cert")
+        if not pem:
+            return authn.ANONYMOUS
+        subject = x509.load_pem_x509_certificate(pem[0]).subject
+        names = [str(each.value) for each in subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
+        groups = [str(each.value) for each in subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)]
+        return authn.from_subject(names[0] if names else "", groups)
+
+
+async def _serve_progress(messages: AsyncIterator[wire.WatchRequest], watcher: Watcher) -> None:
+    """Every message after the first asks for a bookmark."""
+    async for _ in messages:
+        try:
+            await watcher.request_progress()
+        except StatusError as error:
+            watcher.end(error)  # The store does not answer; the client opens the watch again.
+
+
+def _request(message: wire.Request, verb: str) -> Request:
+    return Request(
+        verb,
+        message.group,
+        message.version,
+        message.resource,
+        message.namespace,
+        message.name,
+        message.subresource,
+        dict(message.query),
+        message.body,
+        message.content_type or JSON,
+    )
+
+
+async def _abort(context: Any, error: StatusError) -> None:
+    code = _CODES.get(error.code, grpc.StatusCode.INTERNAL)
+    if error.reason == "AlreadyExists":
+        code = grpc.StatusCode.ALREADY_EXISTS
+    await context.abort(code, error.message, ((STATUS_METADATA, _encode(error.status())),))
