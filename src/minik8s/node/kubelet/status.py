@@ -101,8 +101,11 @@ def _container_status(
             last_state = {"terminated": previous}
         elif len(attempts) > 1 and attempts[1].state == "exited":
             last_state = {"terminated": _terminated(attempts[1], runtime_name)}
-    elif failure := facts.failures.get(container.name) or (facts.failures.get("") if not view.ready_sandbox else None):
+    elif failure := facts.failures.get(container.name):
         state = {"waiting": {"reason": failure.reason, "message": failure.message}}
+    elif (failure := facts.failures.get("")) and not view.ready_sandbox:
+        # Upstream tells this only as an event; the status is where people look first.
+        state = {"waiting": {"reason": waiting, "message": failure.message}}
     if is_init and not states.is_sidecar(container):
         ready = bool(latest and latest.state == "exited" and latest.exit_code == 0)
     else:
