@@ -116,9 +116,9 @@ def value(args: list[str], flag: str) -> str:
 def test_the_plan_of_the_default_cluster_names_every_component(tmp_path: Path) -> None:
     made = settle(tmp_path / "a", wanted())
     assert list(plan_of(made, tmp_path / "a")) == [
-        *("store-0", "store-1", "store-2", "apiserver-0", "apiserver-1", "loadbalancer"),
+        *("store-0", "store-1", "store-2", "apiserver-0", "apiserver-1", "loadbalancer", "controllers"),
         *("runtime-node-0", "kubelet-node-0", "runtime-node-1", "kubelet-node-1"),
-        *("controllers", "scheduler", "proxy"),
+        *("scheduler", "proxy"),
     ]
 
 

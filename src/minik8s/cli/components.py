@@ -47,10 +47,11 @@ class _Layout:
         yield from map(self._apiserver, cluster.apiserver_names)
         if cluster.apiservers > 1:
             yield self._loadbalancer()
+        # Before the nodes: a kubelet is not Ready until a controller has cut its range of pod addresses.
+        yield self._controllers()
         for node in cluster.node_names:
             yield self._runtime(node)
             yield self._kubelet(node)
-        yield self._controllers()
         yield self._scheduler()
         yield self._proxy()
 

@@ -10,6 +10,7 @@ from minik8s.wire.etcd import rpc_pb2
 class Member(msgspec.Struct, frozen=True, kw_only=True):
     """One member's answer; `error` says why there is none."""
 
+    name: str
     url: str
     id: int = 0
     leader: int = 0
@@ -33,8 +34,8 @@ def channel(url: str, identity: Identity | None) -> grpc.Channel:
     return grpc.secure_channel(target, grpc.ssl_channel_credentials(authority, key, certificate))
 
 
-def ask(url: str, identity: Identity | None, timeout_s: float = 2.0) -> Member:
-    """One member's Status."""
+def ask(url: str, identity: Identity | None, *, name: str = "", timeout_s: float = 2.0) -> Member:
+    """One member's Status; `name` is what it is called in the answer."""
     with channel(url, identity) as opened:
         call = opened.unary_unary(
             "/etcdserverpb.Maintenance/Status",
@@ -44,8 +45,9 @@ def ask(url: str, identity: Identity | None, timeout_s: float = 2.0) -> Member:
         try:
             answer = call(rpc_pb2.StatusRequest(), timeout=timeout_s)
         except grpc.RpcError as error:
-            return Member(url=url, error=f"{error.code().name}: {error.details()}")
+            return Member(name=name, url=url, error=f"{error.code().name}: {error.details()}")
     return Member(
+        name=name,
         url=url,
         id=answer.header.member_id,
         leader=answer.leader,

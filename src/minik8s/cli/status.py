@@ -6,10 +6,11 @@ from pathlib import Path
 import click
 import msgspec
 
-from minik8s.cli import health, members
+from minik8s.cli import health
 from minik8s.cli.api import Api, is_node_ready
 from minik8s.cli.certificates import Certificates
 from minik8s.cli.cluster import Cluster, ClusterError, default_data_directory, load, names
+from minik8s.cli.members import Member, ask
 from minik8s.cli.process import cpu_s, memory_kib, uptime_s
 from minik8s.cli.supervisor import TaskState, read_state
 
@@ -42,7 +43,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     running: bool
     api_url: str
     components: list[ComponentStatus] = []
-    members: list[members.Member] = []
+    members: list[Member] = []
     nodes: list[NodeStatus] = []
     faults: list[str] = []
 
@@ -54,10 +55,13 @@ def gather(cluster: Cluster, directory: Path) -> Status:
         return Status(name=cluster.name, running=False, api_url=cluster.api_url, faults=["it is not running"])
     certificates = Certificates(cluster, directory / "pki")
     components = [_component(cluster, certificates, task) for task in state.tasks]
-    asked = [members.ask(url, certificates.store_client()) for url in cluster.store_urls]
+    names = cluster.store_names or cluster.store_urls
+    asked = [
+        ask(url, certificates.store_client(), name=name) for name, url in zip(names, cluster.store_urls, strict=True)
+    ]
     nodes = _nodes(cluster, certificates)
     faults = [f"{found.name}: {found.health}" for found in components if found.health != "ok"]
-    faults += [f"store {member.url}: {member.error}" for member in asked if member.error]
+    faults += [f"{member.name}: {member.error}" for member in asked if member.error]
     if not any(member.is_leader for member in asked):
         faults.append("the store has no leader")
     faults += [f"node {node.name} is not Ready" for node in nodes if not node.ready]
@@ -137,11 +141,11 @@ def _component_row(found: ComponentStatus) -> tuple[str, ...]:
     return found.name, str(found.pid or "-"), port, str(found.restarts), _age(found.uptime_s), *memory, found.health
 
 
-def _member_row(member: members.Member) -> tuple[str, ...]:
+def _member_row(member: Member) -> tuple[str, ...]:
     if member.error:
-        return member.url, member.error, "-", "-", "-", "-"
+        return member.name, member.error, "-", "-", "-", "-"
     role = "leader" if member.is_leader else "follower"
-    return member.url, role, str(member.term), str(member.revision), str(member.index), member.version
+    return member.name, role, str(member.term), str(member.revision), str(member.index), member.version
 
 
 def _table(rows: list[tuple[str, ...]]) -> list[str]:
