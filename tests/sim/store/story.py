@@ -1,4 +1,5 @@
-"""One run of the simulation: clients write and read while the world goes wrong, then it calms down and is looked over."""
+"""One run of the simulation: clients write and read while the world goes wrong, then it calms down and is looked
+over."""
 
 import asyncio
 import random

@@ -1,9 +1,8 @@
 """A cluster of real Raft members under a virtual clock, on links and disks that fail as a seed decides.
 
-The links are worse than TCP: they lose, delay, reorder and repeat single messages, and break. The disks lose what was not
-synced, cut the frame that was being written anywhere, and fill up. Invariants are checked as things happen; a violation
-is an AssertionError that carries the seed.
-"""
+The links are worse than TCP: they lose, delay, reorder and repeat single messages, and break. The disks lose what was
+not synced, cut the frame that was being written anywhere, and fill up. Invariants are checked as things happen; a
+violation is an AssertionError that carries the seed."""
 
 import asyncio
 import contextlib

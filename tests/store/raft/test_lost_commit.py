@@ -1,7 +1,11 @@
-"""The fault that made us distrust PySyncObj (S1), on links that keep order, without any disk fault: a success ack rewinds
-the leader, who sends again; the follower truncates what it acknowledged; the leader dies; acknowledged writes are gone."""
+"""The fault that made us distrust PySyncObj (S1), on links that keep order and without any disk fault.
+
+A success ack rewinds the leader, who sends again; the follower truncates what it acknowledged; the leader dies:
+acknowledged writes are gone.
+"""
 
 from collections import defaultdict
+from typing import ClassVar
 
 from pysyncobj import SyncObj, SyncObjConf, replicated
 from pysyncobj.node import Node
@@ -15,7 +19,7 @@ WRITES = 30
 class _Links(Transport):
     """Stock PySyncObj's messages, kept until delivered."""
 
-    queues = defaultdict(list)
+    queues: ClassVar = defaultdict(list)
 
     def __init__(self, owner, own, others):
         super().__init__(owner, own, others)

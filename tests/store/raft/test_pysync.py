@@ -1,4 +1,4 @@
-"""PySyncObj's private code that we stand on, pinned: an upgrade that changes any of it fails here, not in production."""
+"""PySyncObj's private code that we stand on, pinned: an upgrade that changes it fails here, not in production."""
 
 import hashlib
 import inspect

@@ -1,6 +1,5 @@
 """The log on disk: what crashes leave is read back, what they cannot leave is refused."""
 
-import os
 import resource
 import signal
 
@@ -175,7 +174,7 @@ def test_a_failed_write_says_so_and_what_was_acknowledged_is_there_after(tmp_pat
     resource.setrlimit(resource.RLIMIT_FSIZE, (files(tmp_path)[0].stat().st_size + 50, limits[1]))
     try:
         journal.add(b"x" * 1000, 2, 1)
-        with pytest.raises(LogWriteFailed, match="cannot write the log in .*: File too large"):
+        with pytest.raises(LogWriteFailed, match=r"cannot write the log in .*: File too large"):
             append(disk, journal)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
@@ -187,7 +186,7 @@ def test_a_failed_write_says_so_and_what_was_acknowledged_is_there_after(tmp_pat
 def test_files_are_for_their_owner_only(tmp_path):
     write(tmp_path, [[b"one"]])
     assert files(tmp_path)[0].stat().st_mode & 0o777 == 0o600
-    assert os.stat(tmp_path / "wal").st_mode & 0o777 == 0o700
+    assert (tmp_path / "wal").stat().st_mode & 0o777 == 0o700
 
 
 def test_a_commit_index_beyond_the_log_is_not_believed():
