@@ -70,7 +70,7 @@ class Documents:
         if path == "/openapi/v2":
             # Old kubectls insist on it and read it as protobuf only. An empty one leaves validation to the server;
             # newer ones do without it once they have v3.
-            return Found(_EMPTY_SWAGGER, _SWAGGER_TYPE) if _SWAGGER_TYPE in accept else None
+            return Found(_EMPTY_SWAGGER, _SWAGGER_ANSWER_TYPE) if _SWAGGER_TYPE in accept else None
         if not self._plain:
             documents = {"/version": VERSION, "/": {"paths": self._paths()}} | discovery.documents(self._resources)
             self._plain = {name: _found(_encode(document)) for name, document in documents.items()}
@@ -90,6 +90,8 @@ def _found(body: bytes, content_type: str = JSON) -> Found:
 
 
 _SWAGGER_TYPE = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
+# As kube-openapi: a media type may not hold "@", and Go's client refuses an answer whose type does.
+_SWAGGER_ANSWER_TYPE = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
 # The Document message of gnostic's OpenAPIv2: swagger (1) "2.0", info (2) {title (1) "Kubernetes", version (2) "v1"},
 # paths (8) and definitions (9) empty.
 _EMPTY_SWAGGER = b"\x0a\x032.0\x12\x10\x0a\x0aKubernetes\x12\x02v1\x42\x00\x4a\x00"
