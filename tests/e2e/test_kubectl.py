@@ -31,7 +31,7 @@ spec:
 def namespace(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[str]:
     """A namespace of the test's own, deleted without waiting."""
     name = f"t{time.monotonic_ns() % 10**9}"
-    cluster.kubectl("create", "-f", "-", stdin=f"{{apiVersion: v1, kind: Namespace, metadata: {{name: {name}}}}}")
+    cluster.kubectl("create", "-f", "-", stdin=f"---\n{{apiVersion: v1, kind: Namespace, metadata: {{name: {name}}}}}")
     yield name
     cluster.kubectl("delete", "namespace", name, "--wait=false", check=False)
 
@@ -165,7 +165,7 @@ def test_a_crashing_container_is_restarted_with_back_off(cluster: Cluster, names
 
 
 def test_a_container_without_a_command_says_which_engines_run_images(cluster: Cluster, namespace: str) -> None:
-    pod = "{apiVersion: v1, kind: Pod, metadata: {name: bare}, spec: {containers: [{name: c, image: nginx}]}}"
+    pod = "---\n{apiVersion: v1, kind: Pod, metadata: {name: bare}, spec: {containers: [{name: c, image: nginx}]}}"
     cluster.kubectl("create", "-n", namespace, "-f", "-", stdin=pod)
     until(lambda: "process" in cluster.kubectl("describe", "pod", "bare", "-n", namespace), "the reason")
     waiting = cluster.get("pod", "bare", "-n", namespace)["status"]["containerStatuses"][0]["state"]["waiting"]
@@ -191,16 +191,16 @@ def test_delete_ends_what_it_should(cluster: Cluster, web: str) -> None:
 
 BAD = {
     "malformed YAML": ("a: [", "error parsing"),
-    "unknown kind": ("{apiVersion: v1, kind: Nonsense, metadata: {name: a}}", 'no matches for kind "Nonsense"'),
+    "unknown kind": ("---\n{apiVersion: v1, kind: Nonsense, metadata: {name: a}}", 'no matches for kind "Nonsense"'),
     "wrong type": (
-        "{apiVersion: apps/v1, kind: Deployment, metadata: {name: a}, spec: {replicas: many}}",
+        "---\n{apiVersion: apps/v1, kind: Deployment, metadata: {name: a}, spec: {replicas: many}}",
         "replicas",
     ),
-    "unknown field": ("{apiVersion: v1, kind: ConfigMap, metadata: {name: a}, dta: {}}", 'unknown field "dta"'),
-    "missing name": ("{apiVersion: v1, kind: ConfigMap, data: {}}", "name"),
-    "bad name": ("{apiVersion: v1, kind: ConfigMap, metadata: {name: A_B}}", "RFC 1123"),
+    "unknown field": ("---\n{apiVersion: v1, kind: ConfigMap, metadata: {name: a}, dta: {}}", 'unknown field "dta"'),
+    "missing name": ("---\n{apiVersion: v1, kind: ConfigMap, data: {}}", "name"),
+    "bad name": ("---\n{apiVersion: v1, kind: ConfigMap, metadata: {name: A_B}}", "RFC 1123"),
     "missing containers": (
-        "{apiVersion: v1, kind: Pod, metadata: {name: a}, spec: {}}",
+        "---\n{apiVersion: v1, kind: Pod, metadata: {name: a}, spec: {}}",
         "spec.containers: Required value",
     ),
 }

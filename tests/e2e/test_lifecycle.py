@@ -19,7 +19,7 @@ from .harness import MINIK8S, ROOT, Cluster, run, strays, until
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("kubectl_or_skip")]
 
 SMALL = ("--stores", "1", "--apiservers", "1", "--nodes", "1")
-CONFIG_MAP = "{apiVersion: v1, kind: ConfigMap, metadata: {name: kept}, data: {a: b}}"
+CONFIG_MAP = "---\n{apiVersion: v1, kind: ConfigMap, metadata: {name: kept}, data: {a: b}}"
 POD = """
 apiVersion: v1
 kind: Pod
