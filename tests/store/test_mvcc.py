@@ -6,7 +6,6 @@ import pytest
 
 from minik8s.store.errors import COMPACTED, FUTURE_REVISION, EtcdError
 from minik8s.store.mvcc import FROM_KEY, Mvcc, in_range
-from minik8s.wire.etcd import kv_pb2
 
 
 def written(*changes: tuple[str, str | None]) -> Mvcc:
@@ -35,7 +34,7 @@ def test_a_record_counts_its_versions_from_its_creation():
     mvcc = written(("a", "1"), ("a", "2"), ("a", None), ("a", "3"), ("a", "4"))
     record = mvcc.get(b"a")
     assert (record.create_revision, record.mod_revision, record.version) == (5, 6, 2)
-    assert kv_pb2.KeyValue.FromString(record.encoded).value == b"4"
+    assert record.value == b"4"
 
 
 def test_changes_of_one_commit_share_a_revision_and_keep_their_order():

@@ -39,8 +39,12 @@ def message(field: int, data: bytes) -> bytes:
 
 def messages(field: int, items: list[bytes]) -> bytes:
     """A repeated bytes, string or message field."""
-    tag = varint(field << 3 | 2)
-    return b"".join([part for data in items for part in (tag, varint(len(data)), data)])
+    return b"".join([message(field, data) for data in items])
+
+
+def reframe(field: int, framed: bytes) -> bytes:
+    """What `message` made, as another field; both below 16, so that their tags are one byte."""
+    return _SMALL[field << 3 | 2] + framed[1:]
 
 
 def decode(kind: type[_M], data: bytes) -> _M:

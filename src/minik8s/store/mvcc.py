@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from sortedcontainers import SortedList
 
+from minik8s.store import encoding
 from minik8s.store.errors import COMPACTED, FUTURE_REVISION, EtcdError
 from minik8s.wire.etcd import kv_pb2
 
@@ -29,12 +30,16 @@ class Record(NamedTuple):
     mod_revision: int
     version: int  # 0 marks a tombstone
     lease: int
-    encoded: bytes  # the whole as mvccpb.KeyValue
+    framed: bytes  # the whole as mvccpb.KeyValue, as field 2: of RangeResponse (kvs), Event (kv), PutResponse (prev_kv)
 
     @property
     def value(self) -> bytes:
         """Decoded on demand: most readers want the record as a whole."""
-        return kv_pb2.KeyValue.FromString(self.encoded).value
+        return self.key_value().value
+
+    def key_value(self) -> kv_pb2.KeyValue:
+        """The record as a message."""
+        return kv_pb2.Event.FromString(self.framed).kv
 
 
 def _mod_revision(record: Record) -> int:
@@ -121,19 +126,18 @@ class Mvcc:
         old = self.get(key)
         revision = self.revision + 1
         created, version = (old.create_revision, old.version + 1) if old else (revision, 1)
-        encoded = kv_pb2.KeyValue(
+        key_value = kv_pb2.KeyValue(
             key=key, create_revision=created, mod_revision=revision, version=version, value=value, lease=lease
-        ).SerializeToString()
+        )
         if old is None:
             self._live.add(key)
-        self._append(Record(key, created, revision, version, lease, encoded))
+        self._append(Record(key, created, revision, version, lease, _framed(key_value)))
 
     def delete(self, key: bytes) -> None:
         """Write a tombstone over `key`, which must exist."""
         revision = self.revision + 1
-        encoded = kv_pb2.KeyValue(key=key, mod_revision=revision).SerializeToString()
         self._live.remove(key)
-        self._append(Record(key, 0, revision, 0, 0, encoded))
+        self._append(Record(key, 0, revision, 0, 0, _framed(kv_pb2.KeyValue(key=key, mod_revision=revision))))
 
     def commit(self) -> bool:
         """Make what was written since the last commit one revision; False if nothing was."""
@@ -174,7 +178,7 @@ class Mvcc:
         for key in self._keys:
             for record in self._versions[key]:
                 if record.mod_revision <= at:
-                    crc = zlib.crc32(record.encoded, crc)
+                    crc = zlib.crc32(record.framed, crc)
         return crc, at
 
     def _append(self, record: Record) -> None:
@@ -184,7 +188,7 @@ class Mvcc:
             self._keys.add(record.key)
         else:
             versions.append(record)
-        self.size_bytes += len(record.encoded)
+        self.size_bytes += len(record.framed)
         self._pending.append(record)
 
     def _forget(self, key: bytes, revision: int) -> None:
@@ -197,7 +201,7 @@ class Mvcc:
         newest = versions[keep]
         if not newest.version and newest.mod_revision < revision:
             keep += 1
-        self.size_bytes -= sum(len(record.encoded) for record in versions[:keep])
+        self.size_bytes -= sum(len(record.framed) for record in versions[:keep])
         del versions[:keep]
         if not versions:
             del self._versions[key]
@@ -206,6 +210,10 @@ class Mvcc:
     @staticmethod
     def _bounds(keys: SortedList, key: bytes, end: bytes) -> tuple[int, int]:
         return keys.bisect_left(key), len(keys) if end == FROM_KEY else keys.bisect_left(end)
+
+
+def _framed(key_value: kv_pb2.KeyValue) -> bytes:
+    return encoding.message(2, key_value.SerializeToString())
 
 
 def in_range(candidate: bytes, key: bytes, end: bytes) -> bool:

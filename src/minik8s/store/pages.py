@@ -1,6 +1,5 @@
 """What a member tells over HTTP (`--listen-metrics-urls`): etcd's /health, /version and /metrics, our /readyz."""
 
-import ssl
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
@@ -33,11 +32,13 @@ async def serving(
     try:
         for url in urls:
             host, port, secure = parse_url(url)
-            context: ssl.SSLContext | None = tls.server_context(identity) if secure and identity else None
             try:
+                context = tls.server_context(identity) if secure and identity else None
                 await web.TCPSite(runner, host, port, ssl_context=context).start()
             except OSError as error:
-                raise StartError(f"cannot listen on {url} (--listen-metrics-urls): {error.strerror}") from error
+                raise StartError(
+                    f"cannot listen on {url} (--listen-metrics-urls): {error.strerror or error}"
+                ) from error
         yield
     finally:
         await runner.cleanup()

@@ -5,7 +5,7 @@ from typing import Any
 
 from minik8s.store import encoding
 from minik8s.store.mvcc import Mvcc, Record
-from minik8s.wire.etcd import kv_pb2, rpc_pb2
+from minik8s.wire.etcd import rpc_pb2
 
 _BY_TARGET: dict[int, Callable[[Record], Any]] = {
     rpc_pb2.RangeRequest.KEY: lambda record: record.key,
@@ -33,8 +33,8 @@ def answer(mvcc: Mvcc, request: rpc_pb2.RangeRequest) -> bytes:
     more = bool(limit) and len(records) > limit
     if more:
         del records[limit:]
-    kvs = [_without_value(r) if request.keys_only else r.encoded for r in records]
-    return encoding.messages(2, kvs) + encoding.integer(3, more) + encoding.integer(4, count)
+    kvs = [_without_value(record) if request.keys_only else record.framed for record in records]
+    return b"".join(kvs) + encoding.integer(3, more) + encoding.integer(4, count)
 
 
 def _is_plain(request: rpc_pb2.RangeRequest) -> bool:
@@ -67,6 +67,6 @@ def _sorted(records: list[Record], request: rpc_pb2.RangeRequest) -> list[Record
 
 
 def _without_value(record: Record) -> bytes:
-    kv = kv_pb2.KeyValue.FromString(record.encoded)
+    kv = record.key_value()
     kv.ClearField("value")
-    return kv.SerializeToString()
+    return encoding.message(2, kv.SerializeToString())

@@ -4,7 +4,6 @@ Errors become statuses in one place, `_abort`. Whatever etcd serves and this sto
 and says so.
 """
 
-import ssl
 from asyncio import Event, TaskGroup
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -91,7 +90,7 @@ class Server:
             # gRPC accepts broken files and fails at the first handshake; OpenSSL says at once what is wrong.
             tls.server_context(identity)
             certificate, key, authority = identity.read()
-        except (OSError, ssl.SSLError) as error:
+        except OSError as error:
             files = f"{identity.cert_file}, {identity.key_file}, {identity.ca_file}"
             raise StartError(f"cannot use the certificate files {files}: {error}") from error
         return grpc.ssl_server_credentials(

@@ -48,7 +48,7 @@ def delete_range(space: Keyspace, request: rpc_pb2.DeleteRangeRequest) -> bytes:
         space.mvcc.delete(record.key)
     body = encoding.integer(2, count)
     if request.prev_kv:
-        body += encoding.messages(3, [record.encoded for record in records])
+        body += b"".join([encoding.reframe(3, record.framed) for record in records])
     return body
 
 
@@ -145,7 +145,7 @@ def _put(space: Keyspace, request: rpc_pb2.PutRequest) -> bytes:
         lease = old_lease
     space.mvcc.put(request.key, value, lease)
     space.leases.move(request.key, old=old_lease, new=lease)
-    return encoding.message(2, old.encoded) if request.prev_kv and old else b""
+    return old.framed if request.prev_kv and old else b""
 
 
 def _holds(mvcc: Mvcc, compare: rpc_pb2.Compare) -> bool:

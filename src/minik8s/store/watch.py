@@ -16,6 +16,7 @@ from minik8s.store import encoding
 from minik8s.store.mvcc import Mvcc, Record, in_range
 
 _CACHED_EVENTS_MAX = 256
+_CACHED_EVENT_BYTES_MAX = 64 * 1024
 
 
 @dataclass(slots=True, eq=False)
@@ -99,13 +100,14 @@ class WatchHub:
         """The deletions that came with it do."""
 
     def event(self, record: Record, *, prev_kv: bool) -> bytes:
-        """The encoded Event of a change."""
+        """The Event of a change, encoded as field 11: of WatchResponse (events)."""
         encoded = self._encoded.get((record, prev_kv))
         if encoded is None:
             encoded = self._encode(record, prev_kv)
-            if len(self._encoded) >= _CACHED_EVENTS_MAX:
-                self._encoded.clear()
-            self._encoded[record, prev_kv] = encoded
+            if len(encoded) <= _CACHED_EVENT_BYTES_MAX:
+                if len(self._encoded) >= _CACHED_EVENTS_MAX:
+                    self._encoded.clear()
+                self._encoded[record, prev_kv] = encoded
         return encoded
 
     def _mark_wanting(self, found: Iterable[tuple[Watcher, Wakeable]], record: Record, revision: int) -> None:
@@ -120,8 +122,8 @@ class WatchHub:
         stream.lag(watcher)
 
     def _encode(self, record: Record, prev_kv: bool) -> bytes:
-        event = encoding.integer(1, not record.version) + encoding.message(2, record.encoded)
+        event = encoding.integer(1, not record.version) + record.framed
         before = record.mod_revision - 1
         if prev_kv and before >= self.mvcc.compact_revision and (old := self.mvcc.get(record.key, before)):
-            event += encoding.message(3, old.encoded)
-        return event
+            event += encoding.reframe(3, old.framed)
+        return encoding.message(11, event)

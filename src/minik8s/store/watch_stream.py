@@ -21,6 +21,7 @@ _REPLIES_MAX = 128
 _REVISIONS_PER_RESPONSE = 1000
 _REVISIONS_PER_TURN = 10_000  # looked through before others get their turn; milliseconds
 _RESPONSE_BYTES = 1 << 20
+_TAKE_BYTES = 4 << 20
 _ALL_WATCHERS = -1
 
 
@@ -149,8 +150,13 @@ class WatchStream:
         responses = list(self._replies)
         self._replies.clear()
         self._drained.set()
+        size_bytes = 0
         for watcher in list(self._behind):
-            responses += self._turn(watcher)
+            sent = self._turn(watcher)
+            responses += sent
+            size_bytes += sum(map(len, sent))
+            if size_bytes > _TAKE_BYTES:
+                break
         if self._progress_wanted and not self._behind:
             revision = self._hub.mvcc.revision
             if all(watcher.next_revision <= revision + 1 for watcher in self._watchers.values()):
@@ -204,7 +210,7 @@ class WatchStream:
     def _event_responses(self, watcher: Watcher, events: list[bytes], size_bytes: int) -> list[bytes]:
         watch_id = encoding.integer(2, watcher.id)
         if not watcher.fragment or size_bytes <= self._fragment_bytes:
-            return [self._response(watch_id + encoding.messages(11, events))]
+            return [self._response(watch_id + b"".join(events))]
         parts: list[list[bytes]] = [[]]
         room = self._fragment_bytes
         for event in events:
@@ -216,8 +222,8 @@ class WatchStream:
         *firsts, last = parts
         more = encoding.integer(7, True)
         return [
-            *(self._response(watch_id + more + encoding.messages(11, part)) for part in firsts),
-            self._response(watch_id + encoding.messages(11, last)),
+            *(self._response(watch_id + more + b"".join(part)) for part in firsts),
+            self._response(watch_id + b"".join(last)),
         ]
 
     def _refuse(self, reason: str) -> None:

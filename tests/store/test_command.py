@@ -1,0 +1,71 @@
+"""`minik8s store` tells its user what is wrong, in a line; ended, it ends well; started again, it has its data."""
+
+import asyncio
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from minik8s.wire.etcd import rpc_pb2 as rpc
+from store.replicas import Replicas
+from store.serving import free_port
+
+pytestmark = pytest.mark.slow
+
+STORE = [Path(sys.executable).parent / "minik8s", "store"]
+
+
+def run(*flags: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*STORE, *flags], capture_output=True, text=True, timeout=30, check=False)
+
+
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [
+        (["--listen-client-urls=ftp://127.0.0.1:1"], "is not http(s)://HOST:PORT"),
+        (["--name=a", "--initial-cluster=b=http://127.0.0.1:1"], "has no member 'a'"),
+        (["--initial-cluster=nonsense"], "'nonsense' is not NAME=URL"),
+        (["--listen-client-urls=https://127.0.0.1:1"], "https://127.0.0.1:1 needs --cert-file"),
+        (["--listen-client-urls=https://127.0.0.1:1,http://127.0.0.1:2"], "use https for all or for none"),
+        (["--heartbeat-interval=500"], "at least five times --heartbeat-interval"),
+        (["--no-such-flag"], "No such option"),
+    ],
+)
+def test_wrong_flags_are_refused(flags, told):
+    done = run(*flags)
+    assert done.returncode == 2
+    assert told in done.stderr
+
+
+@pytest.mark.parametrize("flag", ["--listen-client-urls", "--listen-peer-urls", "--listen-metrics-urls"])
+def test_a_port_in_use_is_told(flag, tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        urls = {name: f"http://127.0.0.1:{free_port()}" for name in ("--listen-client-urls", "--listen-peer-urls")}
+        urls[flag] = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        # A member alone has no need to listen for others.
+        cluster = f"--initial-cluster=default={urls['--listen-peer-urls']},b=http://127.0.0.1:{free_port()}"
+        done = run(f"--data-dir={tmp_path}/data", cluster, *(f"{name}={url}" for name, url in urls.items()))
+    assert done.returncode == 1
+    assert "minik8s store: cannot listen on" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_data_outlives_the_process(tmp_path):
+    async def main() -> None:
+        async with Replicas(tmp_path, count=1) as replicas:
+            (name,) = replicas.names
+            for number in range(1, 3):
+                await replicas.settled()
+                put = rpc.PutRequest(key=b"a", value=str(number).encode())
+                answer = await replicas.call(name, "KV/Put", put, rpc.PutResponse)
+                assert answer.header.revision == number + 1
+                assert await replicas.end(name, signal.SIGTERM) == 0
+                await replicas.start(name)
+            await replicas.settled()
+            kv = (await replicas.call(name, "KV/Range", rpc.RangeRequest(key=b"a"), rpc.RangeResponse)).kvs[0]
+            assert (kv.value, kv.version) == (b"2", 2)
+
+    asyncio.run(main())
