@@ -1,10 +1,10 @@
-"""PySyncObj's Raft made safe: what it decides stays its own (roles, terms, votes, commit), what it does wrong is
-overridden.
+"""PySyncObj's Raft made safe: its decisions stay its own (roles, terms, votes, commit), its faults are overridden.
 
 The node calls `tick` when time passed or something changed, `step` with a peer's message, `append` to propose as
 leader. The core answers through two callbacks: `send` (a message is to go out) and `apply` (an entry is committed).
 No I/O, no waiting. All that touches PySyncObj's private names is in this file. Each override says what is wrong
-without it; S1 … S11 are the faults listed in DESIGN.md."""
+without it; S1 … S11 are the faults listed in DESIGN.md.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -78,6 +78,7 @@ class RaftNode:
         self._reads = ReadIndex(config, clock, send=self._network.send, view=self._view)
         self._callbacks: list[Callable[[bool, int], None]] = []
         self._announced = (False, 0)
+        self._connections: dict[str, int] = {}
         self._core_or_none: Core | None = None
         self._journal = Journal()
         self._gate = Gate(self._journal, self._network.send)
@@ -172,6 +173,7 @@ class RaftNode:
 
     def on_connected(self, peer: str) -> None:
         log.debug("peer connected", member=self.name, peer=peer)
+        self._connections[peer] = self._connections.get(peer, 0) + 1
         self._guarded(self._core.on_connected, peer)
 
     def on_disconnected(self, peer: str) -> None:
@@ -229,7 +231,9 @@ class RaftNode:
         core = self._core
         core.tick()
         self._announce_leadership()
-        linger_until_s = self._proposer.pump(term=core.term(), leader=core.leader())
+        leader = core.leader()
+        connection = self._connections.get(leader or "", 0)
+        linger_until_s = self._proposer.pump(term=core.term(), leader=leader, connection=connection)
         core.replicate()
         self._reads.pump()
         if self._journal.is_dirty:

@@ -1,14 +1,15 @@
 """Proposals of one member, from its callers' bytes to their results.
 
 Callers' commands wait in one queue; a batch of them becomes one log entry (group commit), written by ourselves if we
-lead, or sent once to the leader. Two batches are in flight at most, so batches grow by themselves under load. Our own
+lead, or sent to the leader. Two batches are in flight at most, so batches grow by themselves under load. Our own
 `apply` of the entry, known by (member, incarnation, sequence), resolves the callers: what they are told, this member
 can read.
 
 A batch belongs to the term it was sent in: only the leader of that term may log it. Once an entry of a later term is
 applied here, no batch of an earlier term can still be committed, as terms never decrease along the log. Those that
 were not applied by then go back to the queue. So the death of a leader costs callers time, not errors, and no command
-happens twice. `tests/sim/store` checks both."""
+happens twice. `tests/sim/store` checks both.
+"""
 
 import asyncio
 from collections import deque
@@ -29,6 +30,7 @@ class Proposal:
     command: bytes
     deadline_s: float
     outcome: asyncio.Future[Any]
+    is_settled: bool = False
 
 
 @dataclass(slots=True)
@@ -37,6 +39,8 @@ class Sent:
 
     term: int
     leader: str
+    connection: int
+    entry: bytes
     proposals: list[Proposal]
 
 
@@ -91,15 +95,19 @@ class Proposer:
 
     # For the node.
 
-    def pump(self, *, term: int, leader: str | None) -> float | None:
-        """Send what may be sent to `leader`, who may be us; when to come back, if a batch waits to grow."""
+    def pump(self, *, term: int, leader: str | None, connection: int) -> float | None:
+        """Send what may be sent to `leader`, who may be us; when to come back, if a batch waits to grow.
+
+        `connection` numbers the connections to that leader, over which we heard that it leads `term`.
+        """
         if leader is None:
             return None
+        self._send_again(term, leader, connection)
         while self._queue and len(self._in_flight) < self.config.batches_in_flight:
             wait_until_s = self._lingers()
             if wait_until_s is not None:
                 return wait_until_s
-            self._send_batch(self._take_batch(), term=term, leader=leader)
+            self._send_batch(self._take_batch(), term=term, leader=leader, connection=connection)
         return None
 
     def expire(self) -> None:
@@ -109,10 +117,11 @@ class Proposer:
             proposal = self._queue.popleft()
             self._settle(proposal, error=NoLeader("no leader took the command in time"))
         for sequence, sent in list(self._in_flight.items()):
-            # All of a batch wait until the last one's time is up, give or take a linger.
-            if all(proposal.deadline_s <= now_s for proposal in sent.proposals):
+            for proposal in sent.proposals:
+                if proposal.deadline_s <= now_s:
+                    self._settle(proposal, error=ProposalTimeout("request timed out"))
+            if all(proposal.is_settled for proposal in sent.proposals):
                 del self._in_flight[sequence]
-                self._settle_all(sent.proposals, ProposalTimeout("request timed out"))
 
     def applied(self, batch: Batch, results: Sequence[Any]) -> None:
         """An entry was applied: if it is ours, these are the callers' results."""
@@ -152,7 +161,8 @@ class Proposer:
         while self._queue:
             self._settle(self._queue.popleft(), error=NotStarted("the member is stopping"))
         for sent in self._in_flight.values():
-            self._settle_all(sent.proposals, ProposalTimeout("the member is stopping"))
+            for proposal in sent.proposals:
+                self._settle(proposal, error=ProposalTimeout("the member is stopping"))
         self._in_flight.clear()
 
     def _lingers(self) -> float | None:
@@ -182,26 +192,33 @@ class Proposer:
             size += len(proposal.command)
         return batch
 
-    def _send_batch(self, proposals: list[Proposal], *, term: int, leader: str) -> None:
+    def _send_batch(self, proposals: list[Proposal], *, term: int, leader: str, connection: int) -> None:
         if not proposals:
             return
         self._sequence += 1
         commands = [proposal.command for proposal in proposals]
         entry = encode_batch(Batch(self.config.name, self.incarnation, self._sequence, commands))
-        self._in_flight[self._sequence] = Sent(term, leader, proposals)
+        self._in_flight[self._sequence] = Sent(term, leader, connection, entry, proposals)
         if leader == self.config.name:
             self.append(entry)
         else:
             self.send(leader, Propose(term, self.incarnation, self._sequence, entry))
 
+    def _send_again(self, term: int, leader: str, connection: int) -> None:
+        """What a broken connection may have swallowed. The same process still leads the same term, so it knows what it
+        has taken; any other would refuse a batch that its predecessor took, and so may not be asked."""
+        for sequence, sent in self._in_flight.items():
+            if (sent.term, sent.leader) == (term, leader) and sent.connection != connection:
+                sent.connection = connection
+                self.send(leader, Propose(term, self.incarnation, sequence, sent.entry))
+
     def _take_back(self, sequence: int) -> None:
         self._queue.extendleft(reversed(self._in_flight.pop(sequence).proposals))
 
-    def _settle_all(self, proposals: Sequence[Proposal], error: Exception) -> None:
-        for proposal in proposals:
-            self._settle(proposal, error=error)
-
     def _settle(self, proposal: Proposal, *, result: Any = None, error: Exception | None = None) -> None:
+        if proposal.is_settled:
+            return
+        proposal.is_settled = True
         self._pending_count -= 1
         self._pending_bytes -= len(proposal.command)
         if proposal.outcome.done():

@@ -1,9 +1,9 @@
-"""Linearizable reads without writing (Raft thesis §6.4): a read point from the leader, who first makes sure that it
-leads.
+"""Linearizable reads without writing (Raft thesis §6.4): a read point from a leader who first makes sure it leads.
 
 Reads that come together share one question. A follower asks the leader; the leader notes its commit index, has a
 majority confirm its term, and answers; the reader waits until it has applied that far. No clock is trusted. A leader
-gives no read point before it has committed an entry of its own term, as until then its commit index may be old."""
+gives no read point before it has committed an entry of its own term, as until then its commit index may be old.
+"""
 
 import asyncio
 import heapq

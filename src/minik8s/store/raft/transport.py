@@ -2,7 +2,8 @@
 
 The member whose name sorts first dials. Both show a certificate of the peer authority whose CN is the member's name,
 then say Hello; only then is a frame decoded as anything else. A frame's length is checked before its bytes are kept.
-What a link cannot take is dropped with the link: Raft sends it again."""
+What a link cannot take is dropped with the link: Raft sends it again.
+"""
 
 import asyncio
 import random

@@ -5,7 +5,8 @@
 Frames are numbered without gap across segments. A frame is written only after the one before it is durable, so a
 crash can damage the last one alone, and only by cutting it short or leaving sectors of zeros: that torn tail is cut
 off. Any other damage is not a crash's: the member refuses to start and names file and offset. Blocking: disk.py calls
-it from a thread of its own."""
+it from a thread of its own.
+"""
 
 import errno
 import fcntl
