@@ -16,7 +16,7 @@ from minik8s.control.apiserver.strict import Findings, Repeated, conforms, walk
 JSON_TYPES = ("", "application/json")  # Some clients send no type at all.
 YAML_TYPES = ("application/yaml", "application/x-yaml", "text/yaml", "application/apply-patch+yaml")
 FIELD_VALIDATIONS = ("Ignore", "Warn", "Strict")
-_SURROGATE = re.compile(rb"\\\\u[dD]")
+_SURROGATE = re.compile(rb"\\u[dD]")
 _PARSE_FAILED = "couldn't get version/kind; json parse error"
 
 
@@ -25,8 +25,9 @@ def decode(body: bytes, content_type: str, resource: Resource, field_validation:
 
     `field_validation` says what becomes of unknown and repeated fields: Ignore drops them, Warn tells, Strict refuses.
     """
-    tree = parse(body, content_type, resource.kind)
-    is_clean = b"null" not in body and "yaml" not in content_type
+    reader = _Reader()
+    tree = reader.read(body, content_type, resource.kind)
+    is_clean = reader.is_json and not reader.has_repeated and b"null" not in body
     return _checked(tree, resource, field_validation, is_clean=is_clean)
 
 
@@ -37,27 +38,52 @@ def check(document: Document, resource: Resource, field_validation: str = "Ignor
 
 def parse(body: bytes, content_type: str, kind: str) -> Document:
     """The tree in a body, whatever fields it has. Objects with repeated names are `strict.Repeated`."""
-    failed = _PARSE_FAILED
-    media_type = content_type.partition(";")[0].strip().lower()
-    try:
-        if media_type in YAML_TYPES:
-            from minik8s.control.apiserver import yaml_body  # Few clients send YAML.
+    return _Reader().read(body, content_type, kind)
 
-            failed = "error converting YAML to JSON"
-            tree = yaml_body.load(body)
-        elif media_type in JSON_TYPES:
-            tree = json.loads(body, object_pairs_hook=_object, parse_constant=_refuse_constant)
-            if _SURROGATE.search(body):
-                _refuse_lone_surrogates(tree)
-        else:
+
+class _Reader:
+    """Reads one body, noticing what the fast way of checking does not see."""
+
+    def __init__(self) -> None:
+        self.is_json = True
+        self.has_repeated = False
+
+    def read(self, body: bytes, content_type: str, kind: str) -> Document:
+        media_type = content_type.partition(";")[0].strip().lower()
+        self.is_json = media_type in JSON_TYPES
+        if not self.is_json and media_type not in YAML_TYPES:
             raise unsupported_media_type()
-    except RecursionError:
-        raise _unrecognized(body, kind, "exceeded max depth") from None
-    except ValueError as error:
-        raise _unrecognized(body, kind, f"{failed}: {error}") from None
-    if not isinstance(tree, dict):
-        raise _unrecognized(body, kind, f"{_PARSE_FAILED}: cannot unmarshal {_json_type(tree)} into an object")
-    return tree
+        failed = _PARSE_FAILED if self.is_json else "error converting YAML to JSON"
+        try:
+            tree = self._json(body) if self.is_json else self._yaml(body)
+        except RecursionError:
+            raise _unrecognized(body, kind, "exceeded max depth") from None
+        except ValueError as error:
+            raise _unrecognized(body, kind, f"{failed}: {error}") from None
+        if not isinstance(tree, dict):
+            raise _unrecognized(body, kind, f"{_PARSE_FAILED}: cannot unmarshal {_json_type(tree)} into an object")
+        return tree
+
+    def _json(self, body: bytes) -> Any:
+        tree = json.loads(body, object_pairs_hook=self._object, parse_constant=_refuse_constant)
+        if _SURROGATE.search(body):
+            _refuse_lone_surrogates(tree)
+        return tree
+
+    def _yaml(self, body: bytes) -> Any:
+        from minik8s.control.apiserver import yaml_body  # Few clients send YAML.
+
+        return yaml_body.load(body)
+
+    def _object(self, pairs: list[tuple[str, Any]]) -> Document:
+        tree = dict(pairs)
+        if len(tree) == len(pairs):
+            return tree
+        self.has_repeated = True
+        names = [name for name, _ in pairs]
+        repeated = Repeated(tree)
+        repeated.names = tuple(name for name in tree if names.count(name) > 1)
+        return repeated
 
 
 def unsupported_media_type() -> StatusError:
@@ -72,7 +98,7 @@ def _checked(
     _check_kind(tree, resource)
     findings = Findings()
     try:
-        if not is_clean or isinstance(tree, Repeated) or not conforms(tree, resource.model):
+        if not is_clean or not conforms(tree, resource.model):
             tree = walk(tree, resource.model, findings)
         canonicalize(tree, resource.model)
     except RecursionError:
@@ -116,16 +142,6 @@ def _unrecognized(body: bytes, kind: str, why: str) -> StatusError:
         sample = body[:30].hex()
     sample += " ..." if len(body) > 30 else ""
     return bad_request(f"the object provided is unrecognized (must be of type {kind}): {why} ({sample})")
-
-
-def _object(pairs: list[tuple[str, Any]]) -> Document:
-    tree = dict(pairs)
-    if len(tree) == len(pairs):
-        return tree
-    names = [name for name, _ in pairs]
-    repeated = Repeated(tree)
-    repeated.names = tuple(name for name in tree if names.count(name) > 1)
-    return repeated
 
 
 def _refuse_constant(text: str) -> None:

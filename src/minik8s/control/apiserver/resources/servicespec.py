@@ -80,6 +80,10 @@ def keep_allocated(new: Document, old: Document) -> None:
         for field in ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy", "internalTrafficPolicy"):
             if spec.get(field) == before.get(field):
                 spec.pop(field, None)
+    if spec["type"] not in ("NodePort", "LoadBalancer") and spec.get("externalTrafficPolicy") == before.get(
+        "externalTrafficPolicy"
+    ):
+        spec.pop("externalTrafficPolicy", None)
     _keep_node_ports(new, old)
 
 
