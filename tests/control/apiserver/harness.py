@@ -6,8 +6,10 @@ async with local_api() as api:
 
 import asyncio
 import contextlib
+import functools
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
+from typing import Any
 
 from minik8s.control.apiserver.authn import ADMIN
 from minik8s.control.apiserver.core import Core, CoreConfig
@@ -17,7 +19,7 @@ from minik8s.kit.clock import Clock, SystemClock
 from minik8s.store.errors import EtcdError
 from minik8s.store.local import LocalStore
 
-__all__ = ["ADMIN", "local_api", "local_core", "local_store", "running"]
+__all__ = ["ADMIN", "local_api", "local_core", "local_store", "running", "scenario"]
 
 
 @contextlib.asynccontextmanager
@@ -64,3 +66,17 @@ async def running(coroutine) -> AsyncIterator[None]:
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
+
+
+def scenario(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
+    """An async test as one that pytest can call; it has 20 seconds."""
+
+    @functools.wraps(test)
+    def run(*args: Any, **kwargs: Any) -> None:
+        async def main() -> None:
+            async with asyncio.timeout(20):
+                await test(*args, **kwargs)
+
+        asyncio.run(main())
+
+    return run

@@ -134,7 +134,7 @@ class Handler:
 
 _encode = msgspec.json.Encoder().encode
 
-_VIEWS = {"": views.OBJECT, "status": views.STATUS, "finalize": views.FINALIZE}
+_VIEWS = {"": views.OBJECT, "status": views.STATUS, "scale": views.SCALE, "finalize": views.FINALIZE}
 
 
 def _view(resource: Resource, subresource: str) -> View:

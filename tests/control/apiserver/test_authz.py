@@ -1,0 +1,99 @@
+"""Who may do what, and who a certificate says one is."""
+
+import pytest
+
+from minik8s.api.errors import StatusError
+from minik8s.api.request import Request
+from minik8s.control.apiserver import authn, authz
+from minik8s.control.apiserver.authn import ADMIN, ANONYMOUS, User
+
+NODE = User("system:node:n1", ("system:nodes", "system:authenticated"))
+SCHEDULER = User("system:kube-scheduler", ("system:authenticated",))
+PROXY = User("system:kube-proxy", ("system:authenticated",))
+STRANGER = User("bob", ("system:authenticated",))
+
+
+def allowed(user, verb, resource, subresource=""):
+    try:
+        authz.authorize(user, Request(verb, "", "v1", resource, "default", "a", subresource))
+    except StatusError as error:
+        assert error.reason == "Forbidden"
+        return False
+    return True
+
+
+@pytest.mark.parametrize(
+    ("user", "verb", "resource", "subresource", "expected"),
+    [
+        (ADMIN, "deletecollection", "pods", "", True),
+        (ANONYMOUS, "get", "pods", "", False),
+        (STRANGER, "list", "pods", "", False),
+        (SCHEDULER, "list", "pods", "", True),
+        (SCHEDULER, "create", "pods", "binding", True),
+        (SCHEDULER, "update", "leases", "", True),
+        (SCHEDULER, "create", "events", "", True),
+        (SCHEDULER, "delete", "pods", "", False),
+        (NODE, "patch", "pods", "status", True),
+        (NODE, "patch", "nodes", "status", True),
+        (NODE, "create", "pods", "binding", False),
+        (NODE, "delete", "deployments", "", False),
+        (PROXY, "watch", "endpointslices", "", True),
+        (PROXY, "list", "configmaps", "", False),
+        (PROXY, "patch", "services", "", False),
+    ],
+)
+def test_the_table_says_who_may(user, verb, resource, subresource, expected):
+    assert allowed(user, verb, resource, subresource) is expected
+
+
+def test_a_refusal_says_who_cannot_do_what_where():
+    with pytest.raises(StatusError) as caught:
+        authz.authorize(STRANGER, Request("list", "apps", "v1", "deployments", "default"))
+    assert caught.value.message == (
+        'deployments.apps is forbidden: User "bob" cannot list resource "deployments" in API group "apps" '
+        'in the namespace "default"'
+    )
+    with pytest.raises(StatusError, match="at the cluster scope"):
+        authz.authorize(STRANGER, Request("list", "", "v1", "pods"))
+
+
+@pytest.mark.parametrize(
+    ("user", "path", "expected"),
+    [
+        (ANONYMOUS, "/version", True),
+        (ANONYMOUS, "/readyz", True),
+        (ANONYMOUS, "/livez/ping", True),
+        (ANONYMOUS, "/apis", False),
+        (ANONYMOUS, "/metrics", False),
+        (ANONYMOUS, "/versions", False),
+        (STRANGER, "/apis", True),
+        (STRANGER, "/openapi/v3", True),
+        (STRANGER, "/metrics", False),
+        (ADMIN, "/metrics", True),
+    ],
+)
+def test_paths_that_are_no_resources(user, path, expected):
+    try:
+        authz.authorize_path(user, path)
+    except StatusError as error:
+        assert error.message == f'forbidden: User "{user.name}" cannot get path "{path}"'
+        assert not expected
+    else:
+        assert expected
+
+
+def test_a_certificate_names_the_user_and_its_groups():
+    subject = ((("organizationName", "system:masters"),), (("organizationName", "b"),), (("commonName", "me"),))
+    user = authn.from_peer_certificate({"subject": subject})
+    assert user == User("me", ("system:masters", "b", "system:authenticated"))
+
+
+@pytest.mark.parametrize("certificate", [None, {}, {"subject": ()}])
+def test_no_certificate_is_anonymous(certificate):
+    assert authn.from_peer_certificate(certificate) == ANONYMOUS
+
+
+def test_other_credentials_are_never_just_anonymous():
+    with pytest.raises(StatusError) as caught:
+        authn.refuse_other_credentials("Bearer secret")
+    assert caught.value.code == 401
