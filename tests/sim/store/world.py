@@ -2,7 +2,8 @@
 
 The links are worse than TCP: they lose, delay, reorder and repeat single messages, and break. The disks lose what was
 not synced, cut the frame that was being written anywhere, and fill up. Invariants are checked as things happen; a
-violation is an AssertionError that carries the seed."""
+violation is an AssertionError that carries the seed.
+"""
 
 import asyncio
 import contextlib
