@@ -128,6 +128,7 @@ class Supervisor:
     clock: Clock = field(default_factory=SystemClock)
     _slots: list[_Slot] = field(default_factory=list)
     _held: list[int] = field(default_factory=list)
+    _is_state_written: bool = True
 
     @property
     def directory(self) -> Path:
@@ -171,6 +172,8 @@ class Supervisor:
                     self._start(slot)
             if now_s >= log_check_s:
                 cap_logs(self.directory / "logs", LOG_BYTES_MAX)
+                if not self._is_state_written:
+                    self._write_state()
                 log_check_s = now_s + LOG_CHECK_S
 
     def _start(self, slot: _Slot) -> None:
@@ -248,8 +251,14 @@ class Supervisor:
         state = State(supervisor=own, tasks=[slot.state() for slot in self._slots])
         # Replaced, so that a reader never sees half of it; not synced, as nothing in it outlives the machine.
         scratch = self.directory / f".{STATE_FILE}"
-        scratch.write_bytes(msgspec.json.encode(state))
-        scratch.replace(self.directory / STATE_FILE)
+        try:
+            scratch.write_bytes(msgspec.json.encode(state))
+            scratch.replace(self.directory / STATE_FILE)
+            self._is_state_written = True
+        except OSError as error:
+            # A full disk must not take the cluster down; written again with the next look at the logs.
+            self._is_state_written = False
+            log.warning("cannot write the state", error=str(error))
 
     def _take_lock(self) -> None:
         fd = os.open(self.directory / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o600)
@@ -298,7 +307,10 @@ def cap_logs(directory: Path, bytes_max: int) -> None:
     """Move each log over `bytes_max` to NAME.log.1. Writers append, so truncating under them is safe."""
     for path in directory.glob("*.log"):
         if path.stat().st_size > bytes_max:
-            shutil.copyfile(path, path.with_name(f"{path.name}.1"))
+            try:
+                shutil.copyfile(path, path.with_name(f"{path.name}.1"))
+            except OSError as error:
+                log.warning("cannot keep the old part of a full log", log=path.name, error=str(error))
             os.truncate(path, 0)
 
 
