@@ -76,7 +76,7 @@ def test_a_label_selector_that_cannot_be_parsed_is_a_bad_request(text, message):
 
 
 def test_keys_and_values_of_selectors_have_the_syntax_of_labels():
-    with pytest.raises(StatusError, match="<nil>: Invalid value: \"-app\": name part must consist of"):
+    with pytest.raises(StatusError, match='<nil>: Invalid value: "-app": name part must consist of'):
         parse_labels("-app")
     with pytest.raises(StatusError, match=r'values\[0\]\[app\]: Invalid value: "-web": a valid label must be'):
         parse_labels("app=-web")

@@ -26,24 +26,28 @@ class EveryNamespace:
         return {"metadata": {"name": name}, "status": {"phase": "Active"}}
 
 
+def attributes_of(kind, **fields):
+    """What admission is told of a create by an administrator, but for `fields`."""
+    given = {
+        "verb": "create",
+        "namespace": "default",
+        "name": "x",
+        "subresource": "",
+        "user_name": "kubernetes-admin",
+        "groups": ("system:masters",),
+        "old": None,
+        "dry_run": False,
+        "reader": EveryNamespace(),
+    }
+    return Attributes(resource=KINDS[kind], **{**given, **fields})
+
+
 async def admitted(resource, document):
     """The document after the steps of a create."""
-    attributes = Attributes(
-        verb="create",
-        resource=resource,
-        namespace="default",
-        name="x",
-        subresource="",
-        user_name="kubernetes-admin",
-        groups=("system:masters",),
-        old=None,
-        dry_run=False,
-        reader=EveryNamespace(),
-    )
     resource.prepare_create(document)
     resource.default(document)
     for plugin in CHAIN:
-        await plugin.mutate(document, attributes)
+        await plugin.mutate(document, attributes_of(resource.kind))
     assert resource.validate(document) == []
     return document
 

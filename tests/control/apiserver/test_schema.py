@@ -1,5 +1,7 @@
 """Decoding: types, unknown and repeated fields, null, formats; in JSON and YAML."""
 
+from itertools import pairwise
+
 import pytest
 
 from minik8s.api.errors import StatusError
@@ -54,7 +56,8 @@ def refusal(*args, **kwargs):
         (
             "Deployment",
             '{"spec":{"template":{"spec":{"containers":[{"name":true}]}}}}',
-            "json: cannot unmarshal bool into Go struct field Container.spec.template.spec.containers.name of type string",
+            "json: cannot unmarshal bool into Go struct field Container.spec.template.spec.containers.name of type "
+            "string",
         ),
         (
             "Pod",
@@ -124,7 +127,8 @@ def test_null_means_absent():
 
 
 def test_values_are_stored_as_go_would_write_them():
-    body = '{"spec":{"containers":[{"name":"a","resources":{"limits":{"cpu":1,"memory":"1024Mi"},"requests":{"cpu":0.5}}}]}}'
+    resources = '{"limits":{"cpu":1,"memory":"1024Mi"},"requests":{"cpu":0.5}}'
+    body = f'{{"spec":{{"containers":[{{"name":"a","resources":{resources}}}]}}}}'
     document, _ = decode("Pod", body)
     assert document["spec"]["containers"][0]["resources"] == {
         "limits": {"cpu": "1", "memory": "1Gi"},
@@ -205,7 +209,7 @@ def test_hostile_bodies_are_refused_and_nothing_else(body, content_type):
 
 def test_aliases_cannot_fill_the_memory():
     levels = ["a: &a [x,x,x,x,x,x,x,x,x]"]
-    levels += [f"{name}: &{name} [{','.join(['*' + before] * 9)}]" for before, name in zip("abcdefgh", "bcdefghi")]
+    levels += [f"{name}: &{name} [{','.join(['*' + before] * 9)}]" for before, name in pairwise("abcdefghi")]
     assert "excessive aliasing" in refusal("ConfigMap", "\n".join(levels), YAML)
 
 
