@@ -14,6 +14,7 @@ from minik8s.api.errors import StatusError
 from minik8s.api.request import JSON, Request, WatchEvent
 from minik8s.control.apiserver import printers
 from minik8s.control.apiserver.resource import Document, Resource
+from minik8s.control.apiserver.resources.scale import SCALES
 
 TABLE, PARTIAL, PARTIAL_LIST = "Table", "PartialObjectMetadata", "PartialObjectMetadataList"
 _JSON_RANGES = frozenset({JSON, "*/*", "application/*", ""})
@@ -66,8 +67,10 @@ def render(shape: Shape, resource: Resource, request: Request, body: bytes, now_
     kind = document.get("kind")
     if kind == f"{resource.kind}List":
         return _encode(_list_shaped(shape, resource, request, document, now_s))
-    if kind != resource.kind:
-        return body  # A Status, or what a subresource shows.
+    if kind == SCALES.kind:
+        resource = SCALES
+    elif kind != resource.kind:
+        return body  # A Status.
     if shape.form == TABLE:
         return _encode(_table(resource, request, [document], {"resourceVersion": _revision(document)}, now_s))
     return _encode(printers.partial(document))

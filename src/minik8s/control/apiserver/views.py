@@ -8,12 +8,10 @@ import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from lightkube.models.autoscaling_v1 import Scale
-
 from minik8s.api import errors
 from minik8s.api.errors import Cause
-from minik8s.api.selectors import from_label_selector
 from minik8s.control.apiserver.resource import Document, Resource
+from minik8s.control.apiserver.resources.scale import SCALES, read_scale, write_scale
 
 
 def _same(document: Document) -> Document:
@@ -65,41 +63,8 @@ def _take(new: Document, given: Document, name: str) -> None:
         new[name] = given[name]
 
 
-def _read_scale(document: Document) -> Document:
-    """autoscaling/v1 Scale of a deployment or replica set."""
-    given, spec = document["metadata"], document.get("spec", {})
-    kept = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
-    return {
-        "kind": "Scale",
-        "apiVersion": "autoscaling/v1",
-        "metadata": {name: given[name] for name in kept if name in given},
-        "spec": {"replicas": spec.get("replicas", 0)},
-        "status": {
-            "replicas": document.get("status", {}).get("replicas", 0),
-            "selector": str(from_label_selector(spec.get("selector")) or ""),
-        },
-    }
-
-
-def _write_scale(old: Document, given: Document) -> Document:
-    """The replicas that a Scale asks for. Raises StatusError Invalid."""
-    replicas = given.get("spec", {}).get("replicas", 0)
-    if replicas < 0:
-        message = f"Invalid value: {replicas}: must be greater than or equal to 0"
-        cause = Cause("FieldValueInvalid", message, "spec.replicas")
-        raise errors.invalid("Scale", "autoscaling", old["metadata"]["name"], [cause])
-    new = copy.deepcopy(old)
-    new.setdefault("spec", {})["replicas"] = replicas
-    for name in ("uid", "resourceVersion"):
-        if given["metadata"].get(name):
-            new["metadata"][name] = given["metadata"][name]
-    return new
-
-
-_SCALE = Resource("autoscaling", "v1", "Scale", "scales", True, Scale, storage_prefix="")
-
 OBJECT = View()
-SCALE = View(_read_scale, _write_scale, _SCALE)
+SCALE = View(read_scale, write_scale, SCALES)
 STATUS = View(write=_write_status)
 FINALIZE = View(write=_write_finalizers)
 

@@ -2,8 +2,9 @@
 
 import pytest
 
-from control.apiserver.resources.kinds import created, deployment, faults, told, update_faults, updated
-from minik8s.control.apiserver.resources.scale import SCALES, read_scale, write_scale
+from control.apiserver.resources.kinds import created, deployment, faults, update_faults, updated
+from minik8s.api.errors import StatusError
+from minik8s.control.apiserver.resources.scale import read_scale, write_scale
 
 PERCENT = (
     "a valid percent string must be a numeric string followed by an ending '%' (e.g. '1%',  or '93%', regex used for "
@@ -120,9 +121,11 @@ def test_a_scale_changes_the_replicas_and_nothing_else():
 
 
 def test_a_scale_below_zero_is_invalid():
-    assert told(SCALES.validate({"spec": {"replicas": -1}})) == [
-        "spec.replicas: Invalid value: -1: must be greater than or equal to 0"
-    ]
+    with pytest.raises(StatusError) as caught:
+        write_scale(created("Deployment", deployment()), {"metadata": {}, "spec": {"replicas": -1}})
+    assert caught.value.message == (
+        'Scale.autoscaling "d" is invalid: spec.replicas: Invalid value: -1: must be greater than or equal to 0'
+    )
 
 
 def test_an_update_of_a_deployment_keeps_its_status():

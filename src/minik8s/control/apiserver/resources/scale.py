@@ -8,7 +8,7 @@ from typing import Any
 
 from lightkube.models.autoscaling_v1 import Scale
 
-from minik8s.api.errors import Cause
+from minik8s.api.errors import Cause, invalid
 from minik8s.api.selectors import from_label_selector
 from minik8s.control.apiserver.causes import not_negative
 from minik8s.control.apiserver.duration import age
@@ -34,7 +34,12 @@ def read_scale(target: Document) -> Document:
 
 
 def write_scale(target: Document, scale: Document) -> Document:
-    """The object with the replicas a Scale says. A resourceVersion or uid it names makes the write conditional."""
+    """The object with the replicas a Scale says. Raises StatusError Invalid.
+
+    A resourceVersion or uid the Scale names makes the write conditional.
+    """
+    if causes := _validate(scale):
+        raise invalid(SCALES.kind, SCALES.group, target["metadata"]["name"], causes)
     new = copy.deepcopy(target)
     new.setdefault("spec", {})["replicas"] = scale.get("spec", {}).get("replicas", 0)
     for name in ("resourceVersion", "uid"):
