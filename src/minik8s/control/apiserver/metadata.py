@@ -17,6 +17,7 @@ from minik8s.kit import ids
 _WITHOUT_GENERATION = frozenset({"ConfigMap", "Event", "Lease", "Namespace", "Node", "Service"})
 _NAME_MAX = 253
 _SUFFIX_LENGTH = 5
+_COLLECTIONS = ("labels", "annotations", "finalizers", "ownerReferences")
 _SERVER_OWNED = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation")
 
 
@@ -62,6 +63,13 @@ def carry_over(resource: Resource, new: Document, old: Document) -> None:
             given[name] = kept[name]
         elif name != "generateName":
             given.pop(name, None)
+
+
+def drop_empty(document: Document) -> None:
+    """Leave out what is empty, as upstream's encoder does."""
+    metadata = document["metadata"]
+    for name in [name for name in _COLLECTIONS if name in metadata and not metadata[name]]:
+        del metadata[name]
 
 
 def bump_generation(new: Document, old: Document) -> None:

@@ -238,6 +238,7 @@ class Pipeline:
         attributes = self._attributes(call, document["metadata"].get("name", ""), old)
         for plugin in self._chain:
             await plugin.mutate(document, attributes)
+        metadata.drop_empty(document)
         resource = call.resource
         causes = metadata.faults(resource, document, old) + resource.validate(document)
         if old is not None and call.request.subresource != "binding":  # A binding changes what no update may.
