@@ -99,14 +99,11 @@ class ReplicaSetController:
         candidates = self._pods.by_index("namespace", replicaset.metadata.namespace or "")
         related = self._related(replicaset, candidates)
         decided = plan(replicaset, candidates, related=related, now_s=self._context.clock.now_s())
-        failure: tuple[str, StatusError] | None = None
-        try:
-            await self._claim(replicaset, decided, writes)
-            failure = await self._create(key, replicaset, decided.create, writes)
-            failure = failure or await self._delete(replicaset, decided.delete, writes)
-        finally:
-            # What is known to be true is told even if acting on it failed.
-            await self._write_status(replicaset, decided.status, failure, writes)
+        await self._claim(replicaset, decided, writes)
+        failure = await self._create(key, replicaset, decided.create, writes)
+        failure = failure or await self._delete(replicaset, decided.delete, writes)
+        # What is known to be true is told even if acting on it failed.
+        await self._write_status(replicaset, decided.status, failure, writes)
         if failure:
             raise failure[1]
         return decided.again_s
