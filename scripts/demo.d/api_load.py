@@ -12,6 +12,7 @@ Prints one JSON object; exit code 1 if any check failed.
 import argparse
 import http.client
 import json
+import os
 import ssl
 import sys
 import threading
@@ -93,7 +94,7 @@ class Load:
         for number in count():
             if self._stop.is_set():
                 break
-            writers.append(threading.Thread(target=self._create, args=(f"load-{number:06}",)))
+            writers.append(threading.Thread(target=self._create, args=(f"load-{os.getpid()}-{number:06}",)))
             writers[-1].start()
             due += 1 / per_second
             time.sleep(max(0.0, due - time.monotonic()))

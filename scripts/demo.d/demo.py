@@ -89,7 +89,7 @@ class Demo:
         self.prove("five replicas are ready", f"after {took_s:.1f} s", True)
         self.cluster.kubectl("scale", "deployment/web", "--replicas=3")
         took_s = until(lambda: len(self.pods()) == 3, "three pods")
-        print(f"   and three again after {took_s:.1f} s")
+        print(f"   and three again: the others are on their way out after {took_s:.1f} s")
 
     def update(self) -> None:
         with self.service_load() as found:
@@ -122,7 +122,7 @@ class Demo:
         gaps_s = [kill.writes_after_s for kill in kills]
         cost = f"median {median(gaps_s):.2f} s, worst {max(gaps_s):.2f} s"
         self.prove("writes go on within 2 s of each kill", cost, max(gaps_s) < 2)
-        counts = f"{held['acknowledged']} acknowledged ({IN_FLIGHT} in flight), {held['unknown']} told to be unknown"
+        counts = f"{held['acknowledged']} acknowledged ({IN_FLIGHT} in flight), {held['unknown']} not"
         self.prove_no_fault("the store lost nothing it acknowledged, on any member", counts, held)
         counts = f"{kept['acknowledged']} acknowledged, {kept['failed']} failed, longest wait {kept['longest_gap_s']} s"
         self.prove_no_fault("Kubernetes lost nothing it acknowledged", counts, kept)
@@ -148,7 +148,7 @@ class Demo:
         kept = objects.finish()
         self.loads.clear()
         counts = f"{kept['acknowledged']} acknowledged, {kept['failed']} failed, longest wait {kept['longest_gap_s']} s"
-        self.prove_no_fault("an API server's death loses nothing", counts, kept)
+        self.prove_no_fault("an API server's death loses nothing it acknowledged", counts, kept)
         same = {pod["metadata"]["name"]: container_ids(pod) for pod in self.pods()} == started
         self.prove("containers outlive their kubelet", "the same containers" if same else "they were restarted", same)
         until(self.nodes_ready, "both nodes Ready")
