@@ -18,7 +18,7 @@ from minik8s.node.kubelet.crash_loop import CrashLoopPolicy
 from minik8s.node.kubelet.kubelet import Config, Kubelet
 from minik8s.node.kubelet.node import Machine
 from tests.control.apiserver.harness import ADMIN, local_api
-from tests.node.runtime.process import RuntimeProcess, running_runtime
+from tests.node.runtime.process import RuntimeProcess, running_runtime, until
 
 DEADLINE_S = 20.0
 
@@ -80,9 +80,17 @@ class World:
             raise AssertionError(f"in vain; {pod.status if pod else pod}") from None
         return pod
 
-    def log(self, name: str, uid: str, container: str = "c", attempt: int = 0) -> list[str]:
-        path = self.home / f"kubelet/logs/default_{name}_{uid}/{container}/{attempt}.log"
-        return [line.split(" ", 3)[3] for line in path.read_text().splitlines()]
+    async def logged(self, name: str, *lines: str) -> None:
+        """Wait until the pod's container has printed exactly these lines."""
+        pod = await self.get(name)
+        assert pod is not None
+        path = self.home / f"kubelet/logs/default_{name}_{pod.metadata.uid}/c/0.log"
+
+        async def is_there() -> bool:
+            text = path.read_text() if path.exists() else ""
+            return tuple(line.split(" ", 3)[3] for line in text.splitlines()) == lines
+
+        await until(is_there)
 
 
 def pod_document(name: str, *command: str, container: dict[str, Any] | None = None, **spec: Any) -> dict[str, Any]:
