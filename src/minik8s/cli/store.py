@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from minik8s.cli.client_flags import Duration
 from minik8s.kit import ids, log, run, tls
 from minik8s.kit.clock import SystemClock
 
@@ -41,6 +42,9 @@ Example, a cluster of one without certificates:
 @click.option("--election-timeout", default=1000, show_default=True, help="Milliseconds.")
 @click.option("--max-request-bytes", default=1572864, show_default=True, help="The largest request accepted.")
 @click.option("--max-txn-ops", default=128, show_default=True, help="The longest list in a transaction.")
+@click.option(
+    "--watch-progress-notify-interval", type=Duration(), default="10m", show_default=True, help="For watches that ask."
+)
 @click.option("--quota-backend-bytes", default=2147483648, show_default=True, help="Reported, not yet enforced.")
 @click.option("--log-level", default="info", show_default=True, help="debug, info, warning or error.")
 @click.option("--health-port", default=0, show_default=True, help="/readyz and /metrics on 127.0.0.1; 0: none.")
@@ -67,6 +71,7 @@ def command(
     election_timeout: int,
     max_request_bytes: int,
     max_txn_ops: int,
+    watch_progress_notify_interval: float,
     quota_backend_bytes: int,
     log_level: str,
     health_port: int,
@@ -114,6 +119,7 @@ def command(
         election_timeout_s=election_timeout / 1000,
         request_bytes_max=max_request_bytes,
         operations_max=max_txn_ops,
+        progress_interval_s=watch_progress_notify_interval,
         quota_bytes=quota_backend_bytes,
     )
     member = Member(config, clock=SystemClock(), rng=ids.system_random())
