@@ -10,6 +10,7 @@ from minik8s.api.core_v1 import SERVICES
 from minik8s.api.discovery_v1 import ENDPOINTSLICES
 from minik8s.client.client import Client
 from minik8s.control.apiserver.authn import User
+from minik8s.control.apiserver.core import CoreConfig
 from minik8s.kit.clock import SystemClock
 from minik8s.node.proxy.proxy import Config, Proxy
 from tests.control.apiserver.harness import ADMIN, local_api
@@ -21,7 +22,7 @@ IP = "127.78.0.9"
 @pytest.mark.slow
 def test_a_service_is_served_while_its_endpoints_come_and_go():
     async def main():
-        async with asyncio.timeout(30), local_api() as api, backend(b"a") as a, backend(b"b", "127.78.1.2") as b:
+        async with asyncio.timeout(30), local_api(config=CoreConfig(service_cidr="127.78.0.0/24")) as api, backend(b"a") as a, backend(b"b", "127.78.1.2") as b:
             client = Client(api.as_user(ADMIN), field_manager="test")
             user = User("system:kube-proxy", ("system:authenticated",))
             proxy = Proxy(
