@@ -1,4 +1,4 @@
-"""Runs a coroutine that never waits for anything real."""
+"""Runs a coroutine to its end."""
 
 import asyncio
 

@@ -1,0 +1,188 @@
+"""No document a client can send makes the hooks of a kind fail: what decodes is judged, printed and indexed."""
+
+import contextlib
+import copy
+import random
+
+import pytest
+
+from control.apiserver.resources.kinds import KINDS, container, deployment, pod, service
+from control.apiserver.test_recorded import attributes_of
+from minik8s.api.errors import StatusError
+from minik8s.control.apiserver import schema
+from minik8s.control.apiserver.admission import CHAIN
+from minik8s.control.apiserver.allocation import ServiceAddresses
+from minik8s.control.apiserver.printers import table
+from minik8s.control.apiserver.resources.objectmeta import validate_metadata
+
+FULL = container(
+    ports=[{"containerPort": 80, "hostPort": 80, "name": "http"}],
+    env=[{"name": "A", "value": "b"}, {"name": "B", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}],
+    resources={"limits": {"cpu": "1"}, "requests": {"cpu": "500m"}},
+    livenessProbe={"httpGet": {"port": "http"}},
+    readinessProbe={"exec": {"command": ["true"]}},
+    lifecycle={"preStop": {"httpGet": {"port": 80}}},
+    volumeMounts=[{"name": "v", "mountPath": "/v"}],
+)
+META = {
+    "name": "x",
+    "labels": {"a": "b"},
+    "ownerReferences": [{"kind": "A", "name": "b", "uid": "c", "controller": True}],
+}
+STATE = {"terminated": {"exitCode": 1, "finishedAt": "2026-11-20T10:00:00Z"}}
+SEEDS = {
+    "Pod": pod(
+        FULL,
+        initContainers=[container("i", restartPolicy="Always")],
+        tolerations=[{"operator": "Exists"}],
+        volumes=[{"name": "v", "configMap": {"name": "c"}}],
+        readinessGates=[{"conditionType": "g"}],
+    )
+    | {
+        "metadata": META,
+        "status": {
+            "phase": "Running",
+            "conditions": [{"type": "Ready", "status": "True"}],
+            "podIPs": [{"ip": "10.0.0.1"}],
+            "containerStatuses": [{"name": "c", "ready": True, "state": {"running": {}}, "lastState": STATE}],
+            "initContainerStatuses": [{"name": "i", "state": STATE, "restartCount": 2}],
+        },
+    },
+    "Deployment": deployment(strategy={"rollingUpdate": {"maxSurge": "10%", "maxUnavailable": 1}}, replicas=2),
+    "ReplicaSet": deployment(selector={"matchExpressions": [{"key": "app", "operator": "In", "values": ["web"]}]}),
+    "Service": service(
+        {"name": "a", "port": 80, "targetPort": "http", "nodePort": 30000},
+        type="NodePort",
+        selector={"a": "b"},
+        externalIPs=["10.0.0.1"],
+        clusterIP="10.96.0.9",
+    ),
+    "EndpointSlice": {
+        "metadata": META,
+        "addressType": "IPv4",
+        "endpoints": [{"addresses": ["10.0.0.1"], "nodeName": "n"}],
+        "ports": [{"port": 80, "name": "a"}],
+    },
+    "Lease": {
+        "metadata": META,
+        "spec": {"holderIdentity": "a", "leaseDurationSeconds": 5, "renewTime": "2026-11-20T10:00:00.000000Z"},
+    },
+    "ConfigMap": {"metadata": META, "data": {"a": "b"}, "binaryData": {"c": "aGk="}, "immutable": True},
+    "Event": {
+        "metadata": META,
+        "involvedObject": {"kind": "Pod", "name": "p"},
+        "source": {"component": "c"},
+        "series": {"count": 3, "lastObservedTime": "2026-11-20T10:00:00.000000Z"},
+        "message": "m",
+    },
+    "Namespace": {"metadata": META, "spec": {"finalizers": ["kubernetes"]}, "status": {"phase": "Active"}},
+    "Node": {
+        "metadata": META,
+        "spec": {"taints": [{"key": "a", "effect": "NoSchedule"}]},
+        "status": {
+            "conditions": [{"type": "Ready", "status": "True"}],
+            "addresses": [{"type": "InternalIP", "address": "127.0.0.1"}],
+            "capacity": {"cpu": "4"},
+            "nodeInfo": {"kubeletVersion": "v1"},
+        },
+    },
+}
+VALUES = [
+    "",
+    "a",
+    "-",
+    "10%",
+    "1e400",
+    "9" * 400,
+    "٣",
+    0,
+    -1,
+    1,
+    2**31,
+    2**70,
+    1.5,
+    True,
+    None,
+    {},
+    [],
+    [None],
+    [{}],
+    {"a": {}},
+    {"": ""},
+]
+
+
+def places(node, found):
+    """Every (collection, key) below a node."""
+    for key in list(node) if isinstance(node, dict) else range(len(node)):
+        found.append((node, key))
+        if isinstance(node[key], dict | list):
+            places(node[key], found)
+    return found
+
+
+def mutilate(document, rng):
+    for _ in range(rng.randint(1, 4)):
+        found = places(document, [])
+        if not found:
+            return
+        node, key = rng.choice(found)
+        if rng.random() < 0.3:
+            del node[key]
+        else:
+            node[key] = copy.deepcopy(rng.choice(VALUES))
+
+
+def pass_through(kind, document, old):
+    """All that the write path and the readers do to a document of the kind."""
+    resource = KINDS[kind]
+    checked, _ = schema.check(document, resource, "Warn")
+    again, warnings = schema.check(checked, resource, "Strict")
+    assert (again, warnings) == (checked, []), "what was stored would be refused"
+    updated = copy.deepcopy(checked)
+    resource.default(updated)
+    resource.prepare_update(updated, old)
+    created = copy.deepcopy(checked)
+    resource.prepare_create(created)
+    resource.default(created)
+    for made, before in ((created, None), (updated, old)):
+        attributes = attributes_of(kind, old=before, verb="update" if before else "create")
+        chain = (*CHAIN, ServiceAddresses(service_cidr="10.96.0.0/16", random=random.Random(1)))
+        for plugin in chain:
+            run_quietly(plugin.mutate(made, attributes))
+        causes = validate_metadata(made["metadata"]) + resource.validate(made)
+        if before:
+            causes += resource.validate_update(made, before)
+        resource.claims(made)
+        if not causes:
+            for plugin in chain:
+                run_quietly(plugin.validate(made, attributes))
+            resource.fields(made)
+            table(resource, [{**made, "status": checked.get("status", {})}], now_s=1e9)
+
+
+def run_quietly(coroutine):
+    """Plugins may refuse; they may not fail. None of them waits for anything."""
+    with contextlib.suppress(StatusError, StopIteration):
+        coroutine.send(None)
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_mutilated_documents_are_refused_or_handled(kind):
+    rng = random.Random(20)
+    handled = 0
+    seed = copy.deepcopy(SEEDS[kind])
+    seed["metadata"] = {"name": "x", **seed.get("metadata", {})}
+    old, _ = schema.check(seed, KINDS[kind])
+    KINDS[kind].default(old)
+    for _ in range(250):
+        document = copy.deepcopy(seed)
+        mutilate(document, rng)
+        if not isinstance(document.get("metadata"), dict) or not document["metadata"].get("name"):
+            document["metadata"] = {"name": "x"}
+        try:
+            pass_through(kind, document, copy.deepcopy(old))
+            handled += 1
+        except StatusError as error:
+            assert error.code in (400, 422), error
+    assert handled > 50
