@@ -78,7 +78,7 @@ async def harm(world: World) -> None:
     async with asyncio.TaskGroup() as group:
         while True:
             await sleep(rng.expovariate(1 / world.faults.mean_between_s))
-            one, other = rng.sample(world.names, 2)
+            one, other = rng.choice(world.names), rng.choice(world.names)
             match rng.choice(("crash", "crash", "crash leader", "cut off", "one way", "break", "all")):
                 case "crash":
                     group.create_task(_crash(world, [one]))

@@ -25,6 +25,7 @@ log = get_logger(__name__)
 PROTOCOL_VERSION = 1
 _LENGTH_BYTES = 4
 _HELLO_BYTES_MAX = 1024
+_TRIES_BEFORE_WARNING = 20
 
 
 class SocketNetwork:
@@ -79,7 +80,8 @@ class SocketNetwork:
                         lambda: Link(self, peer), host, port, ssl=context, server_hostname=peer if context else None
                     )
             except (OSError, TimeoutError) as error:
-                log.debug("cannot reach peer", peer=peer, why=str(error))
+                if backoff.attempts == _TRIES_BEFORE_WARNING:
+                    log.warning("cannot reach a peer, keeps trying", peer=peer, address=f"{host}:{port}", why=str(error))
             else:
                 await link.closed.wait()
                 if link.is_established:
