@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import grpc
 import pytest
 
 from minik8s.wire.etcd import rpc_pb2 as rpc
@@ -51,6 +52,47 @@ def test_a_port_in_use_is_told(flag, tmp_path):
     assert done.returncode == 1
     assert "minik8s store: cannot listen" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_data_directory_that_cannot_be_written_is_told():
+    urls = [f"--listen-{what}-urls=http://127.0.0.1:{free_port()}" for what in ("client", "peer")]
+    done = run("--data-dir=/proc/minik8s", *urls)
+    assert done.returncode == 1
+    assert "/proc/minik8s" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 1 MiB."""
+    command = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", tmp_path]
+    if subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("only root may mount a small file system")
+    yield tmp_path
+    subprocess.run(["umount", "--lazy", tmp_path], check=True)
+
+
+def test_a_full_disk_stops_the_store_and_loses_nothing(small_disk):
+    async def main() -> None:
+        async with Replicas(small_disk, count=1) as replicas:
+            (name,) = replicas.names
+            await replicas.settled()
+            acknowledged = 0
+            with pytest.raises(grpc.aio.AioRpcError):
+                for acknowledged in range(1000):
+                    put = rpc.PutRequest(key=f"{acknowledged:04}".encode(), value=b"x" * 10_000)
+                    await replicas.call(name, "KV/Put", put, rpc.PutResponse)
+            assert acknowledged > 10
+            assert await asyncio.wait_for(replicas.end(name, signal.SIGCONT), 10) == 1, "it has ended by itself"
+            subprocess.run(["mount", "-o", "remount,size=20m", small_disk], check=True)
+            await replicas.start(name)
+            await replicas.settled()
+            everything = rpc.RangeRequest(key=b"\0", range_end=b"\0", keys_only=True)
+            kvs = (await replicas.call(name, "KV/Range", everything, rpc.RangeResponse)).kvs
+            # The write that failed had an unknown outcome; those before it had not.
+            assert [kv.key for kv in kvs][:acknowledged] == [f"{n:04}".encode() for n in range(acknowledged)]
+
+    asyncio.run(main())
 
 
 def test_data_outlives_the_process(tmp_path):
