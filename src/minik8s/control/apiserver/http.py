@@ -70,13 +70,10 @@ class _Face:
     async def frame(
         self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
-        """Authenticate, turn failures into a Status, and add the headers every answer has."""
+        """Turn failures into a Status, and add the headers every answer has."""
         try:
-            authn.refuse_other_credentials(request.headers.get("Authorization", ""))
-            user = authn.from_peer_certificate(request.get_extra_info("peercert"))
-            request["user"] = user
             if request.path in _HEALTH_PATHS:
-                authz.authorize_path(user, request.path, request.method.lower())
+                authz.authorize_path(_user(request), request.path, request.method.lower())
             answer = await handler(request)
         except StatusError as error:
             answer = _status(error)
@@ -92,7 +89,7 @@ class _Face:
 
     async def serve(self, http: web.Request) -> web.StreamResponse:
         """Any path but the health checks and metrics."""
-        user: User = http["user"]
+        user = _user(http)
         # Of a parameter given twice the first counts, as in Go.
         query = {name: http.query[name] for name in http.query}
         request = routes.parse(http.method, http.path, query)
@@ -190,6 +187,12 @@ class _Face:
             if group_version and not self._parts.documents.serves(group_version):
                 return StatusError("", "404 page not found", code=404)
         return error
+
+
+def _user(http: web.Request) -> User:
+    """Who is calling. Raises StatusError Unauthorized."""
+    authn.refuse_other_credentials(http.headers.get("Authorization", ""))
+    return authn.from_peer_certificate(http.get_extra_info("peercert"))
 
 
 async def _chunks(watcher: Watcher, line: Callable[[WatchEvent], bytes]) -> AsyncIterator[bytes]:
