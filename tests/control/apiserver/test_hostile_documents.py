@@ -145,6 +145,10 @@ def pass_through(kind, document, old):
     created = copy.deepcopy(checked)
     resource.prepare_create(created)
     resource.default(created)
+    for made in (created, updated):
+        twice = copy.deepcopy(made)
+        resource.default(twice)
+        assert twice == made, "a write that changes nothing would change something"
     for made, before in ((created, None), (updated, old)):
         attributes = attributes_of(kind, old=before, verb="update" if before else "create")
         chain = (*CHAIN, ServiceAddresses(service_cidr="10.96.0.0/16", random=random.Random(1)))
