@@ -81,7 +81,9 @@ class SocketNetwork:
                     )
             except (OSError, TimeoutError) as error:
                 if backoff.attempts == _TRIES_BEFORE_WARNING:
-                    log.warning("cannot reach a peer, keeps trying", peer=peer, address=f"{host}:{port}", why=str(error))
+                    log.warning(
+                        "cannot reach a peer, keeps trying", peer=peer, address=f"{host}:{port}", why=str(error)
+                    )
             else:
                 await link.closed.wait()
                 if link.is_established:
