@@ -4,9 +4,11 @@ import os
 import platform
 import re
 from pathlib import Path
+from typing import Any
 
 import click
 
+from minik8s.cli.client_flags import client_flags, connect
 from minik8s.kit import ids, log, run
 from minik8s.kit.clock import SystemClock
 from minik8s.kit.tls import Identity
@@ -28,10 +30,7 @@ Example:
 @click.option("--tls-cert-file", required=True, type=click.Path(path_type=Path), help="The HTTPS server's certificate.")
 @click.option("--tls-private-key-file", required=True, type=click.Path(path_type=Path), help="And its key.")
 @click.option("--client-ca-file", required=True, type=click.Path(path_type=Path), help="Authority of its clients.")
-@click.option("--server", required=True, help="API servers' gRPC addresses: HOST:PORT[,HOST:PORT…].")
-@click.option("--certificate-authority", required=True, type=click.Path(path_type=Path), help="Of the API servers.")
-@click.option("--client-certificate", required=True, type=click.Path(path_type=Path), help="To show API servers.")
-@click.option("--client-key", required=True, type=click.Path(path_type=Path), help="And its key.")
+@client_flags
 @click.option("--pod-cidr", default="", help="Addresses of pods. Default: the Node's spec.podCIDR.")
 @click.option("--node-labels", default="", help="NAME=VALUE[,NAME=VALUE…].")
 @click.option("--node-capacity", default="", help="cpu=N,memory=Q,pods=N. Default: the machine's, and 110 pods.")
@@ -49,23 +48,19 @@ def command(
     tls_cert_file: Path,
     tls_private_key_file: Path,
     client_ca_file: Path,
-    server: str,
-    certificate_authority: Path,
-    client_certificate: Path,
-    client_key: Path,
     pod_cidr: str,
     node_labels: str,
     node_capacity: str,
     container_restart_backoff: float,
     log_level: str,
     health_port: int,
+    **server: Any,
 ) -> None:
     """Make a node of this machine, with any CRI runtime.
 
     Ended or killed, it leaves the pods running; started again, it goes on with them.
     """
     from minik8s.client.client import Client
-    from minik8s.client.transport_grpc import GrpcTransport
     from minik8s.node.kubelet.crash_loop import CrashLoopPolicy
     from minik8s.node.kubelet.kubelet import Config, Kubelet
     from minik8s.node.kubelet.node import Machine
@@ -91,8 +86,7 @@ def command(
         pod_cidr=pod_cidr,
         crash_loop=CrashLoopPolicy(first_s=container_restart_backoff, max_s=30 * container_restart_backoff),
     )
-    transport = GrpcTransport(server.split(","), Identity(client_certificate, client_key, certificate_authority))
-    client = Client(transport, field_manager="kubelet")
+    client = Client(connect(**server), field_manager="kubelet")
     kubelet = Kubelet(config, client, clock=SystemClock(), rng=ids.system_random())
     raise SystemExit(run.serve(kubelet, health_address=("127.0.0.1", health_port) if health_port else None))
 

@@ -1,6 +1,7 @@
 """Carrying out what a probe or a life cycle hook says: a command, an HTTP request, a connection, a nap."""
 
 import asyncio
+import os
 import ssl
 from dataclasses import dataclass
 
@@ -79,6 +80,8 @@ class Handlers:
             full = url + (path if path.startswith("/") else f"/{path}")
             async with self._session.get(full, headers=headers, allow_redirects=False) as response:
                 await response.content.read(BODY_BYTES_MAX)
+        except aiohttp.ClientConnectorError as error:
+            return f'Get "{full}": dial tcp {error.host}:{error.port}: connect: {_reason(error.os_error)}'
         except (aiohttp.ClientError, OSError) as error:
             return f'Get "{full}": {error}'
         return None if 200 <= response.status < 400 else f"HTTP probe failed with statuscode: {response.status}"
@@ -90,7 +93,7 @@ class Handlers:
         try:
             _, writer = await asyncio.open_connection(host, port)
         except OSError as error:
-            return f"dial tcp {host}:{port}: {error.strerror or error}"
+            return f"dial tcp {host}:{port}: connect: {_reason(error)}"
         writer.close()
         return None
 
@@ -103,3 +106,8 @@ def port_number(port: int | str, container: Container) -> int:
         if candidate.name == port:
             return int(candidate.containerPort)
     raise ValueError(f"couldn't find port: {port} in container {container.name}")
+
+
+def _reason(error: OSError) -> str:
+    """`connection refused`: as Go says it; Python adds the call and the address."""
+    return os.strerror(error.errno).lower() if error.errno else str(error)
