@@ -72,8 +72,11 @@ def command(
         kubelet_identity=kubelet_identity,
         core=CoreConfig(service_cidr=_network(service_cluster_ip_range), secure_port=secure_port),
     )
-    store = EtcdStore(EtcdConfig(_endpoints(etcd_servers, store_identity), store_identity))
-    server = ApiServer(config, store, clock=SystemClock(), rng=ids.system_random())
+    rng = ids.system_random()
+    endpoints = _endpoints(etcd_servers, store_identity)
+    # In random order, so that several apiservers spread over the store's members.
+    store = EtcdStore(EtcdConfig(tuple(rng.sample(endpoints, len(endpoints))), store_identity))
+    server = ApiServer(config, store, clock=SystemClock(), rng=rng)
     raise SystemExit(serve(server, health_address=("127.0.0.1", health_port) if health_port else None))
 
 

@@ -72,6 +72,7 @@ class Core:
 
     async def _bootstrap(self) -> None:
         """Keep trying: the store may start later than we do."""
+        await self.cache.filled.wait()
         backoff = Backoff(self._rng, max_s=1.0)
         handler = self.api.as_user(authn.SERVER)
         address = str(ip_network(self.config.service_cidr)[1])

@@ -5,7 +5,7 @@ wraps the store's own object, for tests and simulation. Failures of both are Sto
 
 Policy of EtcdStore: calls go to one endpoint until it fails, then to the next. A read that failed with Unavailable is
 tried at every endpoint until the request timeout. A write is sent once: whether it happened is for `registry` to find
-out. Only a write that surely never left (no connection) goes to the next endpoint.
+out. Only a write that surely never left, for want of a connection, is tried elsewhere.
 """
 
 import asyncio
@@ -35,23 +35,26 @@ _CHANNEL_OPTIONS = [
     ("grpc.max_receive_message_length", -1),
     ("grpc.max_send_message_length", -1),
     ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 100),
-    ("grpc.max_reconnect_backoff_ms", 1_000),
+    # This is also how long a connection may take to be made; TLS on a busy machine takes a while.
+    ("grpc.min_reconnect_backoff_ms", 2_000),
+    ("grpc.max_reconnect_backoff_ms", 300),
 ]
+_PAUSE_S = 0.05  # after a round of failures
 
 
 class StoreError(Exception):
     """A failed call of the store: `code` is the gRPC code's name, `text` etcd's message."""
 
-    def __init__(self, code: str, text: str) -> None:
+    def __init__(self, code: str, text: str, *, was_sent: bool = True) -> None:
         super().__init__(f"{code}: {text}")
         self.code = code
         self.text = text
+        self.was_sent = was_sent  # False: there was no connection, so nothing happened
 
     @property
     def is_outcome_unknown(self) -> bool:
         """Whether a write that failed so may have happened."""
-        return self.code in UNKNOWN_OUTCOME
+        return self.was_sent and self.code in UNKNOWN_OUTCOME
 
     @property
     def is_compacted(self) -> bool:
@@ -173,26 +176,30 @@ class EtcdStore:
             await endpoint.channel.close()
 
     async def _read(self, method: "_Method", request: Any) -> Any:
-        deadline_s = asyncio.get_running_loop().time() + self._config.request_timeout_s
+        loop = asyncio.get_running_loop()
+        deadline_s = loop.time() + self._config.request_timeout_s
         failures = 0
         while True:
             endpoint = self._endpoint()
-            left_s = deadline_s - asyncio.get_running_loop().time()
+            left_s = deadline_s - loop.time()
             try:
                 with _mapped():
                     return await method(endpoint)(request, timeout=min(left_s, self._config.attempt_timeout_s))
             except StoreError as error:
                 if error.code not in ("UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED"):
                     raise
-                failures += 1
-                pause_s = 0.0 if failures < len(self._endpoints) else 0.05
-                if left_s <= pause_s + 0.01:
+                if left_s <= 2 * _PAUSE_S:
                     raise
+                failures += 1
                 self._leave(endpoint)
-                await sleep(pause_s)
+                await sleep(self._pause_s(failures))
 
     async def _write(self, method: "_Method", request: Any) -> Any:
-        for remaining in reversed(range(len(self._config.endpoints))):
+        """Sent once; until there is a connection, nothing is sent."""
+        loop = asyncio.get_running_loop()
+        deadline_s = loop.time() + self._config.request_timeout_s
+        failures = 0
+        while True:
             endpoint = self._endpoint()
             try:
                 with _mapped():
@@ -200,9 +207,14 @@ class EtcdStore:
             except StoreError as error:
                 if error.code in ("UNAVAILABLE", "DEADLINE_EXCEEDED"):
                     self._leave(endpoint)
-                if not (_was_never_sent(error) and remaining):
+                if error.was_sent or loop.time() > deadline_s:
                     raise
-        raise AssertionError("the last endpoint either answers or raises")
+                failures += 1
+                await sleep(self._pause_s(failures))
+
+    def _pause_s(self, failures: int) -> float:
+        """None before the next endpoint; a short one when all have failed."""
+        return 0.0 if failures % len(self._endpoints) else _PAUSE_S
 
     def _endpoint(self) -> "_Endpoint":
         if not self._endpoints:
@@ -288,14 +300,15 @@ def _mapped() -> Iterator[None]:
     try:
         yield
     except grpc.aio.AioRpcError as error:
-        raise StoreError(error.code().name, error.details() or "") from error
+        code, text = error.code().name, error.details() or ""
+        raise StoreError(code, text, was_sent=not _was_never_sent(code, text)) from error
     except asyncio.InvalidStateError as error:  # what grpc.aio raises for a write to a call that has ended
         raise StoreError("UNAVAILABLE", "the watch stream has ended") from error
 
 
-def _was_never_sent(error: StoreError) -> bool:
+def _was_never_sent(code: str, text: str) -> bool:
     """Whether gRPC failed before it had a connection. The wording is gRPC core's; a test pins it."""
-    return error.code == "UNAVAILABLE" and error.text.startswith("failed to connect to all addresses")
+    return code == "UNAVAILABLE" and text.startswith("failed to connect to all addresses")
 
 
 def parse_endpoints(urls: Sequence[str]) -> tuple[tuple[str, ...], bool]:

@@ -142,7 +142,7 @@ class WatchCache:
         return True
 
     async def _follow_for_ever(self) -> None:
-        backoff = Backoff(self._rng, first_s=0.02, max_s=1.0)
+        backoff = Backoff(self._rng, first_s=0.02, max_s=0.3)
         while True:
             try:
                 if not self.filled.is_set():
@@ -150,7 +150,8 @@ class WatchCache:
                 await self._follow(backoff)
                 log.info("store watch ended", revision=self.revision)
             except StoreError as error:
-                log.warning("store watch failed", revision=self.revision, error=str(error))
+                report = log.debug if backoff.attempts else log.warning  # Once per failure, not per attempt.
+                report("store watch failed", revision=self.revision, error=str(error))
                 if error.is_compacted:
                     self._expire()
             await sleep(backoff.next_s())
