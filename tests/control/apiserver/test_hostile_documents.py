@@ -6,9 +6,12 @@ import random
 
 import pytest
 
+from control.apiserver.harness import ADMIN, local_api
 from control.apiserver.resources.kinds import KINDS, container, deployment, pod, service
+from control.apiserver.running import run
 from control.apiserver.test_recorded import attributes_of
 from minik8s.api.errors import StatusError
+from minik8s.api.request import Request
 from minik8s.control.apiserver import schema
 from minik8s.control.apiserver.admission import CHAIN
 from minik8s.control.apiserver.allocation import ServiceAddresses
@@ -190,3 +193,34 @@ def test_mutilated_documents_are_refused_or_handled(kind):
         except StatusError as error:
             assert error.code in (400, 422), error
     assert handled > 50
+
+
+@pytest.mark.parametrize("depth", [150, 300, 800, 5000, 100_000])
+@pytest.mark.parametrize(
+    ("verb", "content_type", "body"),
+    [
+        ("create", "application/json", '{"metadata":{"managedFields":[{"fieldsV1":%s}]}}'),
+        ("update", "application/json", '{"metadata":{"name":"x","managedFields":[{"fieldsV1":%s}]}}'),
+        ("patch", "application/merge-patch+json", '{"metadata":{"annotations":%s}}'),
+        ("patch", "application/strategic-merge-patch+json", '{"metadata":{"annotations":%s}}'),
+        ("patch", "application/json-patch+json", '[{"op":"add","path":"/metadata/annotations","value":%s}]'),
+        ("delete", "application/json", '{"preconditions":%s}'),
+    ],
+)
+def test_bodies_however_deep_are_answered(verb, content_type, body, depth):
+    async def scenario():
+        async with local_api() as api:
+            handler = api.as_user(ADMIN)
+            made = Request("create", "", "v1", "configmaps", "default", body=b'{"metadata":{"name":"x"}}')
+            await handler.call(made)
+            name = "" if verb == "create" else "x"
+            deep = body % ('{"a":' * depth + "1" + "}" * depth)
+            request = Request(
+                verb, "", "v1", "configmaps", "default", name, body=deep.encode(), content_type=content_type
+            )
+            try:
+                return (await handler.call(request)).code
+            except StatusError as error:
+                return error.code
+
+    assert run(scenario()) in (200, 400, 422)

@@ -124,6 +124,12 @@ def test_null_means_absent():
     document, _ = decode("Pod", body)
     assert document["metadata"] == {}
     assert document["spec"]["containers"] == [{"name": "a"}]
+    assert decode("ConfigMap", '{"data":{"a":null,"b":"c"}}')[0]["data"] == {"b": "c"}
+
+
+def test_null_has_a_place_in_a_list():
+    document, _ = decode("Pod", '{"spec":{"containers":[{"name":"a","args":["x",null]},null]}}')
+    assert document["spec"]["containers"] == [{"name": "a", "args": ["x", ""]}, {"name": ""}]
 
 
 def test_values_are_stored_as_go_would_write_them():
@@ -183,6 +189,10 @@ def test_a_body_that_is_no_such_object_is_a_bad_request(body, message):
     [
         ("[" * 100_000, "application/json"),
         ('{"metadata":{"annotations":' * 50_000, "application/json"),
+        (
+            '{"metadata":{"managedFields":[{"fieldsV1":' + '{"a":' * 250 + "null" + "}" * 250 + "}]}}",
+            "application/json",
+        ),
         ("[" * 100_000, YAML),
         ("[\n" * 100_000, YAML),
         ("- " * 100_000, YAML),

@@ -57,7 +57,10 @@ class Handler:
             case "get" | "list":
                 return await self._read(resource, request)
             case "create" | "update" | "patch" | "delete" | "deletecollection":
-                return await self._write(resource, request)
+                try:
+                    return await self._write(resource, request)
+                except RecursionError:  # Of any of the recursions over a body: decoding, merging, copying.
+                    raise errors.bad_request("the body of the request exceeded max depth") from None
         raise errors.method_not_allowed()
 
     async def watch(self, request: Request) -> Watcher:

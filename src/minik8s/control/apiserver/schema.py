@@ -15,7 +15,7 @@ from minik8s.control.apiserver.strict import Findings, Repeated, conforms, walk
 
 JSON_TYPES = ("", "application/json")  # Some clients send no type at all.
 YAML_TYPES = ("application/yaml", "application/x-yaml", "text/yaml", "application/apply-patch+yaml")
-FIELD_VALIDATIONS = ("Ignore", "Warn", "Strict")
+DEPTH_MAX = 200  # of objects and lists within each other; far from where recursion over a document ends
 _SURROGATE = re.compile(rb"\\u[dD]")
 _PARSE_FAILED = "couldn't get version/kind; json parse error"
 
@@ -27,13 +27,13 @@ def decode(body: bytes, content_type: str, resource: Resource, field_validation:
     """
     reader = _Reader()
     tree = reader.read(body, content_type, resource.kind)
-    is_clean = reader.is_json and not reader.has_repeated and b"null" not in body
-    return _checked(tree, resource, field_validation, is_clean=is_clean)
+    is_plain = reader.is_json and not reader.has_repeated
+    return _checked(tree, resource, field_validation, is_plain=is_plain, has_nulls=b"null" in body)
 
 
 def check(document: Document, resource: Resource, field_validation: str = "Ignore") -> tuple[Document, list[str]]:
     """The same for a tree, such as the outcome of a patch. The result shares nothing with the argument."""
-    return _checked(document, resource, field_validation, is_clean=False)
+    return _checked(document, resource, field_validation, is_plain=True, has_nulls=True)
 
 
 def parse(body: bytes, content_type: str, kind: str) -> Document:
@@ -56,6 +56,8 @@ class _Reader:
         failed = _PARSE_FAILED if self.is_json else "error converting YAML to JSON"
         try:
             tree = self._json(body) if self.is_json else self._yaml(body)
+            if body.count(b"{") + body.count(b"[") > DEPTH_MAX and _depth_exceeds(tree, DEPTH_MAX):
+                raise RecursionError
         except RecursionError:
             raise _unrecognized(body, kind, "exceeded max depth") from None
         except ValueError as error:
@@ -93,12 +95,14 @@ def unsupported_media_type() -> StatusError:
 
 
 def _checked(
-    tree: Document, resource: Resource, field_validation: str, *, is_clean: bool
+    tree: Document, resource: Resource, field_validation: str, *, is_plain: bool, has_nulls: bool
 ) -> tuple[Document, list[str]]:
     _check_kind(tree, resource)
     findings = Findings()
     try:
-        if not is_clean or not conforms(tree, resource.model):
+        if is_plain and has_nulls:
+            tree = _without_nulls(tree)
+        if not is_plain or not conforms(tree, resource.model):
             tree = walk(tree, resource.model, findings)
         canonicalize(tree, resource.model)
     except RecursionError:
@@ -110,6 +114,27 @@ def _checked(
     tree["apiVersion"], tree["kind"] = resource.api_version, resource.kind
     tree.setdefault("metadata", {})
     return tree, list(findings.faults) if field_validation == "Warn" else []
+
+
+def _without_nulls(node: Any) -> Any:
+    """A copy in which what is null is absent. In lists null stays: it has a place there, which `walk` fills."""
+    if type(node) is dict:
+        return {key: _without_nulls(value) for key, value in node.items() if value is not None}
+    return [_without_nulls(item) for item in node] if type(node) is list else node
+
+
+def _depth_exceeds(tree: Any, depth_max: int) -> bool:
+    level = [tree]
+    for _ in range(depth_max):
+        level = [
+            child
+            for node in level
+            for child in (node.values() if isinstance(node, dict) else node)
+            if isinstance(child, dict | list)
+        ]
+        if not level:
+            return False
+    return True
 
 
 def _check_kind(tree: Document, resource: Resource) -> None:

@@ -113,8 +113,11 @@ class _Walk:
                 assert shape.item
                 if isinstance(node, Repeated):
                     self._faults += [f'duplicate field "{path}.{name}"' for name in node.names]
+                item = shape.item
                 return {
-                    name: self.value(value, shape.item, f"{path}.{name}", fields, owner) for name, value in node.items()
+                    name: self.value(value, item, f"{path}.{name}", fields, owner)
+                    for name, value in node.items()
+                    if value is not None
                 }
             case "any":
                 return node
@@ -144,5 +147,5 @@ def _mismatch(node: Any, shape: Shape, fields: str, owner: str) -> str:
 
 
 def _zero(shape: Shape) -> Any:
-    """What Go makes of null in a list or a map."""
+    """What Go makes of null in a list."""
     return [] if shape.form == "list" else _ZEROS.get(shape.form, {})
