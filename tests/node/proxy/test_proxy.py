@@ -22,7 +22,12 @@ IP = "127.78.0.9"
 @pytest.mark.slow
 def test_a_service_is_served_while_its_endpoints_come_and_go():
     async def main():
-        async with asyncio.timeout(30), local_api(config=CoreConfig(service_cidr="127.78.0.0/24")) as api, backend(b"a") as a, backend(b"b", "127.78.1.2") as b:
+        async with (
+            asyncio.timeout(30),
+            local_api(config=CoreConfig(service_cidr="127.78.0.0/24")) as api,
+            backend(b"a") as a,
+            backend(b"b", "127.78.1.2") as b,
+        ):
             client = Client(api.as_user(ADMIN), field_manager="test")
             user = User("system:kube-proxy", ("system:authenticated",))
             proxy = Proxy(

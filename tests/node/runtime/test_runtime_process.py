@@ -278,3 +278,21 @@ def test_a_container_of_the_same_name_and_attempt_is_refused(tmp_path):
             await runtime.client.create_container(sandbox_id, container_config(sandbox, "m", "true"), sandbox)
 
     run(tmp_path, scenario)
+
+
+def test_a_disk_that_cannot_be_written_costs_no_container(tmp_path):
+    async def scenario(runtime: RuntimeProcess, sandbox, sandbox_id):
+        ending = await runtime.launch(sandbox_id, sandbox, "m", "sh", "-c", "while [ ! -e go ]; do sleep 0.02; done")
+        staying = await runtime.launch(sandbox_id, sandbox, "s", "sleep", "1000")
+        home = tmp_path / "root/containers" / ending
+        # A directory where the record is written before it is moved: refused to root as well.
+        (home / ".container.json").mkdir()
+        (home / "rootfs/go").touch()
+        assert (await runtime.ended("uid-web", ending)).exit_code == 0
+        assert (await runtime.status("uid-web", staying)).state == "running"
+        await runtime.kill()
+        (home / ".container.json").rmdir()
+        await runtime.start()
+        assert (await runtime.status("uid-web", ending)).exit_code == 0
+
+    run(tmp_path, scenario)

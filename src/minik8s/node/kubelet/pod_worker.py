@@ -107,7 +107,9 @@ class PodWorker:
                 if plan.actions and await self._act(plan, view):
                     continue
             except CriError as error:
-                log.debug("runtime call failed", pod=self._name, code=error.code, error=error.message)
+                # A runtime that is being restarted is no news; the node's status tells of one that stays away.
+                tell = log.debug if error.code == "UNAVAILABLE" else log.warning
+                tell("runtime call failed", pod=self._name, code=error.code, error=error.message)
                 await sleep(RUNTIME_RETRY_S)
                 continue
             await self._refresh_volumes(plan, view)
@@ -285,8 +287,9 @@ class PodWorker:
         if self._reporting is None or self._reporter is None:
             self._reporter = self._make_reporter(self.pod)
             self._reporting = group.create_task(self._reporter.run())
-        if plan.is_finished and not view.containers and self.pod.status and self.pod.status.containerStatuses:
-            return  # removed by an earlier kubelet, which has told its end
+        has_ended = plan.is_finished or plan.stage is states.Stage.ENDED
+        if has_ended and not view.containers and self.pod.status and self.pod.status.containerStatuses:
+            return  # removed since, after their end was told
         self._reporter.show(
             pod_status(
                 self.pod,

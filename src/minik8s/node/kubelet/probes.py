@@ -84,7 +84,7 @@ async def watch(
             return False
 
         await _ask(probe, "Startup", target, handlers, running_s, settle, report)
-        return health.started[container_id]
+        return health.started.get(container_id, False)
 
     async def liveness(probe: Probe) -> None:
         def settle(answer: bool, message: str) -> bool:

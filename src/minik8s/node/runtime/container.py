@@ -82,7 +82,7 @@ class Container:
             raise fault from error
         self.record.state = "running"
         self.record.started_at_ns = round(self._clock.now_s() * 1e9)
-        self._state.save_container(self.record)
+        self._save()
         self._on_change(self, cri.ContainerEventType.CONTAINER_STARTED_EVENT)
 
     def adopt(self) -> bool:
@@ -95,7 +95,7 @@ class Container:
             # The server died between the start and its record.
             self.record.state = "running"
             self.record.started_at_ns = self.record.created_at_ns
-            self._state.save_container(self.record)
+            self._save()
         if self._shim is None:
             process.kill_members(self.record.id, self._program)
             lost = process.Exit(LOST, self._clock.now_s(), "the program's end was not seen: the host restarted")
@@ -207,9 +207,16 @@ class Container:
         record.message = end.message
         # The shim's clock is the file system's; an end before the start would confuse readers.
         record.finished_at_ns = max(round(end.at_s * 1e9), record.started_at_ns)
-        self._state.save_container(record)
+        self._save()
         self.exited.set()
         self._on_change(self, cri.ContainerEventType.CONTAINER_STOPPED_EVENT)
+
+    def _save(self) -> None:
+        """A full disk costs the record, not the containers: `adopt` makes up for it from what the shim wrote."""
+        try:
+            self._state.save_container(self.record)
+        except OSError as error:
+            log.warning("container record not saved", container=self.record.id, error=error.strerror)
 
     def _open_pipes(self) -> None:
         self._done_fd = shim.open_reader(self.home, "done")
