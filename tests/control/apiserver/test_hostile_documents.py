@@ -4,6 +4,7 @@ import contextlib
 import copy
 import random
 
+import msgspec
 import pytest
 
 from control.apiserver.harness import ADMIN, local_api
@@ -165,6 +166,7 @@ def pass_through(kind, document, old):
             for plugin in chain:
                 run_quietly(plugin.validate(made, attributes))
             resource.fields(made)
+            msgspec.json.decode(msgspec.json.encode(made), type=resource.model)  # as typed readers do
             table(resource, [{**made, "status": checked.get("status", {})}], now_s=1e9)
 
 
