@@ -3,6 +3,7 @@
 Every caller needs a certificate of the cluster's authority; all but health is for the apiserver and administrators.
 """
 
+import os
 import ssl
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
@@ -64,7 +65,7 @@ class KubeletHttp:
             await web.TCPSite(runner, host, port, ssl_context=context).start()
         except OSError as error:
             await runner.cleanup()
-            raise StartError(f"cannot listen on {host}:{port}: {error.strerror}; choose another --port") from error
+            raise StartError(f"cannot listen on {host}:{port}: {os.strerror(error.errno or 0)}; choose another --port") from error
         return runner
 
     async def _list_pods(self, request: web.Request) -> web.Response:
