@@ -65,7 +65,8 @@ class KubeletHttp:
             await web.TCPSite(runner, host, port, ssl_context=context).start()
         except OSError as error:
             await runner.cleanup()
-            raise StartError(f"cannot listen on {host}:{port}: {os.strerror(error.errno or 0)}; choose another --port") from error
+            why = os.strerror(error.errno or 0)
+            raise StartError(f"cannot listen on {host}:{port}: {why}; choose another --port") from error
         return runner
 
     async def _list_pods(self, request: web.Request) -> web.Response:
