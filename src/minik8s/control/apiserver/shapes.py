@@ -27,15 +27,15 @@ _SCALARS = {
 # Integers are 32 bits wide but for these.
 _INT64 = re.compile(
     "activeDeadlineSeconds|deletionGracePeriodSeconds|expirationSeconds|fsGroup|generation|gracePeriodSeconds|"
-    "limitBytes|observedGeneration|remainingItemCount|revision|runAsGroup|runAsUser|sinceSeconds|sizeBytes|tailLines|"
-    "terminationGracePeriodSeconds|tolerationSeconds"
+    "limitBytes|nodeAllocatableUpdatePeriodSeconds|observedGeneration|remainingItemCount|revision|runAsGroup|runAsUser|"
+    "sinceSeconds|sizeBytes|startingDeadlineSeconds|supplementalGroups|tailLines|terminationGracePeriodSeconds|"
+    "tolerationSeconds"
 )
 # Maps hold strings but for these.
 _QUANTITY_MAPS = re.compile(
     "allocatable|allocatedResources|capacity|default|defaultRequest|hard|limits|max|maxLimitRequestRatio|min|overhead|"
-    "requests|resources|used"
+    "podFixed|requests|resources|used"
 )
-_BYTES_MAPS = frozenset({"ConfigMap.binaryData", "Secret.data"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,22 @@ class Shape:
     form: str
     model: type[msgspec.Struct] | None = None  # of an object
     item: "Shape | None" = None  # of a list or a map
+
+
+# Fields whose type the models do not tell by its name, written MODEL.FIELD.
+_BYTES = Shape("bytes")
+_TEXTS = Shape("map", item=Shape("list", item=Shape("string")))
+_SPECIAL: dict[str, Shape] = {
+    "ConfigMap.binaryData": Shape("map", item=_BYTES),
+    "Secret.data": Shape("map", item=_BYTES),
+    "CertificateSigningRequestSpec.request": _BYTES,
+    "CertificateSigningRequestSpec.extra": _TEXTS,
+    "CertificateSigningRequestStatus.certificate": _BYTES,
+    "PodDisruptionBudgetStatus.disruptedPods": Shape("map", item=Shape("time")),
+    "SubjectAccessReviewSpec.extra": _TEXTS,
+    "UserInfo.extra": _TEXTS,
+    "WebhookClientConfig.caBundle": _BYTES,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +85,15 @@ def fields_of(model: type[msgspec.Struct]) -> Mapping[str, Field]:
 
 
 def _shape(model: type[msgspec.Struct], name: str, annotation: str) -> Shape:
+    if special := _SPECIAL.get(f"{model.__name__}.{name}"):
+        return special
     if inner := re.fullmatch(r"List\[(.*)\]", annotation):
         return Shape("list", item=_shape(model, name, inner[1]))
     leaf = annotation.rpartition(".")[2]
     if leaf == "int":
         return Shape("int64" if _INT64.fullmatch(name) else "int32")
     if leaf == "dict":
-        form = "quantity" if _QUANTITY_MAPS.fullmatch(name) else "string"
-        return Shape("map", item=Shape("bytes" if f"{model.__name__}.{name}" in _BYTES_MAPS else form))
+        return Shape("map", item=Shape("quantity" if _QUANTITY_MAPS.fullmatch(name) else "string"))
     if leaf in _SCALARS:
         return Shape(_SCALARS[leaf])
     found: object = sys.modules[model.__module__]

@@ -1,6 +1,5 @@
 """Deployment: pods of one template, replaced step by step when the template changes."""
 
-import re
 from typing import Any
 
 from minik8s.api.apps_v1 import Deployment
@@ -12,13 +11,10 @@ from minik8s.control.apiserver.resource import Column, Document, Resource
 from minik8s.control.apiserver.resources.columns import AGE, CONTAINERS, IMAGES, NAME, SELECTOR, template_cells
 from minik8s.control.apiserver.resources.objectmeta import subdomain_name
 from minik8s.control.apiserver.resources.podtemplate import default_template, validate_workload
+from minik8s.control.apiserver.resources.share import is_zero, validate_share
 from minik8s.control.apiserver.resources.status import keep_status
 
 _QUARTER = "25%"
-_PERCENT_WRONG = (
-    "a valid percent string must be a numeric string followed by an ending '%' "
-    "(e.g. '1%',  or '93%', regex used for validation is '[0-9]+%')"
-)
 
 
 def _default(deployment: Document) -> None:
@@ -59,28 +55,13 @@ def _validate_strategy(strategy: Document, path: str) -> list[Cause]:
         why = "may not be specified when strategy `type` is 'Recreate'"
         return [*found, forbidden(f"{path}.rollingUpdate", why)]
     unavailable, surge = rolling.get("maxUnavailable", 0), rolling.get("maxSurge", 0)
-    found += _validate_share(unavailable, f"{path}.rollingUpdate.maxUnavailable", limit=100)
-    found += _validate_share(surge, f"{path}.rollingUpdate.maxSurge")
-    if _is_zero(unavailable) and _is_zero(surge):
+    found += validate_share(unavailable, f"{path}.rollingUpdate.maxUnavailable", limit=100)
+    found += validate_share(surge, f"{path}.rollingUpdate.maxSurge")
+    if is_zero(unavailable) and is_zero(surge):
         # Nothing could ever be replaced.
         why = "may not be 0 when `maxSurge` is 0"
         found.append(invalid(f"{path}.rollingUpdate.maxUnavailable", unavailable, why))
     return found
-
-
-def _validate_share(share: int | str, path: str, *, limit: int | None = None) -> list[Cause]:
-    """Causes for a number of pods or a percentage of them."""
-    if isinstance(share, int):
-        return not_negative(path, share)
-    if not re.fullmatch("[0-9]+%", share):
-        return [invalid(path, share, _PERCENT_WRONG)]
-    if limit is not None and int(share[:-1]) > limit:
-        return [invalid(path, share, f"must not be greater than {limit}%")]
-    return []
-
-
-def _is_zero(share: int | str) -> bool:
-    return share == 0 or (isinstance(share, str) and re.fullmatch("0+%", share) is not None)
 
 
 def _validate_update(new: Document, old: Document) -> list[Cause]:

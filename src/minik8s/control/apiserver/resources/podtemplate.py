@@ -1,4 +1,4 @@
-"""Pod templates and the selectors of what owns them: the rules Deployments and ReplicaSets share."""
+"""Pod templates and the selectors of what owns them: the rules that workloads share."""
 
 from minik8s.api.errors import Cause
 from minik8s.api.selectors import label_selector_matches, requirement_fault
@@ -17,8 +17,8 @@ def default_template(spec: Document) -> None:
     default_pod_spec(template.setdefault("spec", {}))
 
 
-def validate_workload(spec: Document, path: str = "spec") -> list[Cause]:
-    """Causes for replicas, selector and template of a spec after defaulting."""
+def validate_workload(spec: Document, path: str = "spec", *, owner: str = "ReplicaSet") -> list[Cause]:
+    """Causes for replicas, selector and template of a spec after defaulting. `owner` is the kind, for messages."""
     found = not_negative(f"{path}.replicas", spec.get("replicas", 0))
     found += not_negative(f"{path}.minReadySeconds", spec.get("minReadySeconds", 0))
     selector = spec.get("selector")
@@ -27,24 +27,38 @@ def validate_workload(spec: Document, path: str = "spec") -> list[Cause]:
     else:
         found += validate_label_selector(selector, f"{path}.selector")
         if not selector.get("matchLabels") and not selector.get("matchExpressions"):
-            found.append(invalid(f"{path}.selector", selector, "empty selector is invalid for deployment"))
-    return found + _validate_template(spec.get("template", {}), selector, f"{path}.template")
+            # As upstream, ReplicaSets speak of deployments here.
+            what = "deployment" if owner == "ReplicaSet" else owner.lower()
+            found.append(invalid(f"{path}.selector", selector, f"empty selector is invalid for {what}"))
+    template = spec.get("template", {})
+    found += validate_selected(template, selector, f"{path}.template")
+    found += validate_template(template, f"{path}.template")
+    return found + validate_always_restarts(template.get("spec", {}), f"{path}.template.spec", owner=owner)
 
 
-def _validate_template(template: Document, selector: Document | None, path: str) -> list[Cause]:
-    metadata, spec = template.get("metadata", {}), template.get("spec", {})
-    labels = metadata.get("labels", {})
-    found = []
+def validate_selected(template: Document, selector: Document | None, path: str) -> list[Cause]:
+    """A cause if a selector would not find the pods of a template."""
+    labels = template.get("metadata", {}).get("labels", {})
     if selector and not label_selector_matches(selector, labels):
-        found.append(invalid(f"{path}.metadata.labels", labels, "`selector` does not match template `labels`"))
-    found += validate_labels(labels, f"{path}.labels")
+        return [invalid(f"{path}.metadata.labels", labels, "`selector` does not match template `labels`")]
+    return []
+
+
+def validate_template(template: Document, path: str) -> list[Cause]:
+    """Causes for a template, whatever its pods are for."""
+    metadata = template.get("metadata", {})
+    found = validate_labels(metadata.get("labels", {}), f"{path}.labels")
     found += validate_annotations(metadata.get("annotations", {}), f"{path}.annotations")
-    found += validate_pod_spec(spec, f"{path}.spec")
+    return found + validate_pod_spec(template.get("spec", {}), f"{path}.spec")
+
+
+def validate_always_restarts(spec: Document, path: str, *, owner: str) -> list[Cause]:
+    """Causes for pods that are meant to run for ever and would end."""
+    found = []
     if spec.get("restartPolicy") in ("Never", "OnFailure"):
-        found.append(not_supported(f"{path}.spec.restartPolicy", spec["restartPolicy"], ["Always"]))
+        found.append(not_supported(f"{path}.restartPolicy", spec["restartPolicy"], ["Always"]))
     if "activeDeadlineSeconds" in spec:
-        why = "activeDeadlineSeconds in ReplicaSet is not Supported"
-        found.append(forbidden(f"{path}.spec.activeDeadlineSeconds", why))
+        found.append(forbidden(f"{path}.activeDeadlineSeconds", f"activeDeadlineSeconds in {owner} is not Supported"))
     return found
 
 
