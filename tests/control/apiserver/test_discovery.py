@@ -5,6 +5,22 @@ import pytest
 from minik8s.control.apiserver.discovery import aggregated, documents
 from minik8s.control.apiserver.resources import ALL
 
+# Named groups in kube-apiserver's order.
+GROUPS = [
+    "apps",
+    "autoscaling",
+    "batch",
+    "certificates.k8s.io",
+    "networking.k8s.io",
+    "policy",
+    "rbac.authorization.k8s.io",
+    "storage.k8s.io",
+    "admissionregistration.k8s.io",
+    "scheduling.k8s.io",
+    "coordination.k8s.io",
+    "node.k8s.io",
+    "discovery.k8s.io",
+]
 ALL_VERBS = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"]
 
 
@@ -12,11 +28,7 @@ ALL_VERBS = ["create", "delete", "deletecollection", "get", "list", "patch", "up
 def test_aggregated_discovery_has_the_version_asked_for(version):
     made = aggregated(ALL, "/apis", version)
     assert (made["kind"], made["apiVersion"]) == ("APIGroupDiscoveryList", f"apidiscovery.k8s.io/{version}")
-    assert [group["metadata"]["name"] for group in made["items"]] == [
-        "apps",
-        "coordination.k8s.io",
-        "discovery.k8s.io",
-    ]
+    assert [group["metadata"]["name"] for group in made["items"]] == GROUPS
 
 
 def test_the_core_group_has_a_document_of_its_own():
@@ -25,17 +37,26 @@ def test_the_core_group_has_a_document_of_its_own():
     assert (version["version"], version["freshness"]) == ("v1", "Current")
     assert [item["resource"] for item in version["resources"]] == [
         "configmaps",
+        "endpoints",
         "events",
+        "limitranges",
         "namespaces",
         "nodes",
+        "persistentvolumeclaims",
+        "persistentvolumes",
         "pods",
+        "podtemplates",
+        "replicationcontrollers",
+        "resourcequotas",
+        "secrets",
+        "serviceaccounts",
         "services",
     ]
 
 
 def test_a_resource_is_described_as_a_real_server_does():
     apps = aggregated(ALL, "/apis", "v2")["items"][0]["versions"][0]["resources"]
-    assert apps[0] == {
+    assert apps[2] == {
         "resource": "deployments",
         "responseKind": {"group": "apps", "version": "v1", "kind": "Deployment"},
         "scope": "Namespaced",
@@ -61,7 +82,7 @@ def test_a_resource_is_described_as_a_real_server_does():
 def test_the_older_documents_are_as_recorded():
     found = documents(ALL)
     assert found["/api"]["versions"] == ["v1"]
-    assert [group["name"] for group in found["/apis"]["groups"]] == ["apps", "coordination.k8s.io", "discovery.k8s.io"]
+    assert [group["name"] for group in found["/apis"]["groups"]] == GROUPS
     assert found["/apis/apps"]["preferredVersion"] == {"groupVersion": "apps/v1", "version": "v1"}
     core = {entry["name"]: entry for entry in found["/api/v1"]["resources"]}
     # GET /api/v1 of kube-apiserver 1.36.2, without storageVersionHash.

@@ -8,8 +8,9 @@ import msgspec
 import pytest
 
 from control.apiserver.harness import ADMIN, local_api
-from control.apiserver.resources.kinds import KINDS, container, deployment, pod, service
+from control.apiserver.resources.kinds import KINDS
 from control.apiserver.running import run
+from control.apiserver.seeds import SEEDS
 from control.apiserver.test_recorded import attributes_of
 from minik8s.api.errors import StatusError
 from minik8s.api.request import Request
@@ -19,78 +20,6 @@ from minik8s.control.apiserver.allocation import ServiceAddresses
 from minik8s.control.apiserver.printers import table
 from minik8s.control.apiserver.resources.objectmeta import validate_metadata
 
-FULL = container(
-    ports=[{"containerPort": 80, "hostPort": 80, "name": "http"}],
-    env=[{"name": "A", "value": "b"}, {"name": "B", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}],
-    resources={"limits": {"cpu": "1"}, "requests": {"cpu": "500m"}},
-    livenessProbe={"httpGet": {"port": "http"}},
-    readinessProbe={"exec": {"command": ["true"]}},
-    lifecycle={"preStop": {"httpGet": {"port": 80}}},
-    volumeMounts=[{"name": "v", "mountPath": "/v"}],
-)
-META = {
-    "name": "x",
-    "labels": {"a": "b"},
-    "ownerReferences": [{"kind": "A", "name": "b", "uid": "c", "controller": True}],
-}
-STATE = {"terminated": {"exitCode": 1, "finishedAt": "2026-11-20T10:00:00Z"}}
-SEEDS = {
-    "Pod": pod(
-        FULL,
-        initContainers=[container("i", restartPolicy="Always")],
-        tolerations=[{"operator": "Exists"}],
-        volumes=[{"name": "v", "configMap": {"name": "c"}}],
-        readinessGates=[{"conditionType": "g"}],
-    )
-    | {
-        "metadata": META,
-        "status": {
-            "phase": "Running",
-            "conditions": [{"type": "Ready", "status": "True"}],
-            "podIPs": [{"ip": "10.0.0.1"}],
-            "containerStatuses": [{"name": "c", "ready": True, "state": {"running": {}}, "lastState": STATE}],
-            "initContainerStatuses": [{"name": "i", "state": STATE, "restartCount": 2}],
-        },
-    },
-    "Deployment": deployment(strategy={"rollingUpdate": {"maxSurge": "10%", "maxUnavailable": 1}}, replicas=2),
-    "ReplicaSet": deployment(selector={"matchExpressions": [{"key": "app", "operator": "In", "values": ["web"]}]}),
-    "Service": service(
-        {"name": "a", "port": 80, "targetPort": "http", "nodePort": 30000},
-        type="NodePort",
-        selector={"a": "b"},
-        externalIPs=["10.0.0.1"],
-        clusterIP="10.96.0.9",
-    ),
-    "EndpointSlice": {
-        "metadata": META,
-        "addressType": "IPv4",
-        "endpoints": [{"addresses": ["10.0.0.1"], "nodeName": "n"}],
-        "ports": [{"port": 80, "name": "a"}],
-    },
-    "Lease": {
-        "metadata": META,
-        "spec": {"holderIdentity": "a", "leaseDurationSeconds": 5, "renewTime": "2026-11-20T10:00:00.000000Z"},
-    },
-    "ConfigMap": {"metadata": META, "data": {"a": "b"}, "binaryData": {"c": "aGk="}, "immutable": True},
-    "Event": {
-        "metadata": META,
-        "involvedObject": {"kind": "Pod", "name": "p"},
-        "source": {"component": "c"},
-        "series": {"count": 3, "lastObservedTime": "2026-11-20T10:00:00.000000Z"},
-        "message": "m",
-    },
-    "Namespace": {"metadata": META, "spec": {"finalizers": ["kubernetes"]}, "status": {"phase": "Active"}},
-    "Node": {
-        "metadata": META,
-        "spec": {"taints": [{"key": "a", "effect": "NoSchedule"}]},
-        "status": {
-            "conditions": [{"type": "Ready", "status": "True"}],
-            "addresses": [{"type": "InternalIP", "address": "127.0.0.1"}],
-            "capacity": {"cpu": "4"},
-            "nodeInfo": {"kubeletVersion": "v1"},
-        },
-    },
-}
 VALUES = [
     "",
     "a",

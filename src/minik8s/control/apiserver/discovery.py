@@ -12,6 +12,7 @@ _VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "updat
 _WITHOUT_COLLECTION_DELETE = frozenset({"namespaces"})  # As kube-apiserver: too much would go at once.
 # Subresource → its verbs, and the kind it speaks (group, version, kind) if that is another than its resource's.
 _SUBRESOURCES: dict[str, tuple[tuple[str, ...], tuple[str, str, str] | None]] = {
+    "approval": (("get", "patch", "update"), None),
     "binding": (("create",), ("", "v1", "Binding")),
     "ephemeralcontainers": (("get", "patch", "update"), None),
     "eviction": (("create",), ("policy", "v1", "Eviction")),

@@ -137,7 +137,13 @@ class Handler:
 
 _encode = msgspec.json.Encoder().encode
 
-_VIEWS = {"": views.OBJECT, "status": views.STATUS, "scale": views.SCALE, "finalize": views.FINALIZE}
+_VIEWS = {
+    "": views.OBJECT,
+    "approval": views.APPROVAL,
+    "finalize": views.FINALIZE,
+    "scale": views.SCALE,
+    "status": views.STATUS,
+}
 
 
 def _view(resource: Resource, subresource: str) -> View:

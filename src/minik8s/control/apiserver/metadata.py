@@ -14,7 +14,35 @@ from minik8s.control.apiserver.resources.objectmeta import validate_metadata
 from minik8s.kit import ids
 
 # Kinds whose generation upstream leaves unset.
-_WITHOUT_GENERATION = frozenset({"ConfigMap", "Event", "Lease", "Namespace", "Node", "Service"})
+_WITHOUT_GENERATION = frozenset(
+    [
+        "CertificateSigningRequest",
+        "ClusterRole",
+        "ClusterRoleBinding",
+        "ConfigMap",
+        "ControllerRevision",
+        "CSIDriver",
+        "CSINode",
+        "Endpoints",
+        "Event",
+        "HorizontalPodAutoscaler",
+        "Lease",
+        "LimitRange",
+        "Namespace",
+        "Node",
+        "PersistentVolume",
+        "PersistentVolumeClaim",
+        "ResourceQuota",
+        "Role",
+        "RoleBinding",
+        "RuntimeClass",
+        "Secret",
+        "Service",
+        "ServiceAccount",
+        "StorageClass",
+        "VolumeAttachment",
+    ]
+)
 _NAME_MAX = 253
 _SUFFIX_LENGTH = 5
 _COLLECTIONS = ("labels", "annotations", "finalizers", "ownerReferences")

@@ -1,4 +1,4 @@
-"""Subresources that show a part of an object and take changes to it: status, scale, finalize; and binding.
+"""Subresources that show a part of an object and take changes to it: status, scale, approval, finalize; and binding.
 
 Called by `pipeline` and `handler`. Pure: `read` makes what is shown of the object, `write` makes the object of what
 was given.
@@ -48,6 +48,16 @@ def _write_status(old: Document, given: Document) -> Document:
     return new
 
 
+def _write_approval(old: Document, given: Document) -> Document:
+    """Of a certificate signing request: the conditions of its status change, everything else stays."""
+    new = copy.deepcopy(old)
+    _take(new.setdefault("status", {}), given.get("status", {}), "conditions")
+    for name in ("uid", "resourceVersion"):
+        if name in given["metadata"]:
+            new["metadata"][name] = given["metadata"][name]
+    return new
+
+
 def _write_finalizers(old: Document, given: Document) -> Document:
     """Of a namespace: spec.finalizers change, everything else stays."""
     new = copy.deepcopy(old)
@@ -66,6 +76,7 @@ def _take(new: Document, given: Document, name: str) -> None:
 OBJECT = View()
 SCALE = View(read_scale, write_scale, SCALES)
 STATUS = View(write=_write_status)
+APPROVAL = View(write=_write_approval)
 FINALIZE = View(write=_write_finalizers)
 
 

@@ -61,3 +61,8 @@ def update_faults(kind, new, old):
     old = created(kind, old)
     new = updated(kind, new, old)
     return told(KINDS[kind].validate(new) + KINDS[kind].validate_update(new, old))
+
+
+def job(restart="Never", **spec):
+    template = {"spec": {"restartPolicy": restart, "containers": [container()]}}
+    return {"metadata": {"name": "j"}, "spec": {"template": template, **spec}}

@@ -11,6 +11,12 @@ AGE = Column("Age", description="How long ago the server created the object.")
 CONTAINERS = Column("Containers", priority=1, description="Names of the containers in the template.")
 IMAGES = Column("Images", priority=1, description="Images of the containers in the template.")
 SELECTOR = Column("Selector", priority=1, description="Which pods belong to the object.")
+CREATED_AT = Column("Created At", "date", description="When the server created the object.")
+
+
+def created_row(document: Document, now_s: float) -> list[Any]:
+    """The cells of NAME and CREATED_AT: what upstream prints of kinds it has no table for."""
+    return [document["metadata"]["name"], document["metadata"].get("creationTimestamp", "")]
 
 
 def template_cells(template: Document) -> list[Any]:

@@ -1,0 +1,14 @@
+"""The group networking.k8s.io, version v1: models and kinds."""
+
+from lightkube.models.networking_v1 import *  # noqa: F403
+from lightkube.models.networking_v1 import (
+    Ingress,
+    IngressClass,
+    NetworkPolicy,
+)
+
+from minik8s.api.kind import Kind
+
+INGRESSES = Kind(Ingress, "networking.k8s.io", "v1", "ingresses")
+INGRESSCLASSES = Kind(IngressClass, "networking.k8s.io", "v1", "ingressclasses", namespaced=False)
+NETWORKPOLICIES = Kind(NetworkPolicy, "networking.k8s.io", "v1", "networkpolicies")

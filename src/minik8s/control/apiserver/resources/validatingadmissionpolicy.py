@@ -1,0 +1,98 @@
+"""ValidatingAdmissionPolicy: what must be true of objects that are written, in CEL."""
+
+from typing import Any
+
+from minik8s.api.admissionregistration_v1 import ValidatingAdmissionPolicy
+from minik8s.api.errors import Cause
+from minik8s.control.apiserver.causes import one_of, required
+from minik8s.control.apiserver.duration import age
+from minik8s.control.apiserver.resource import Column, Document, Resource
+from minik8s.control.apiserver.resources.columns import AGE, NAME
+from minik8s.control.apiserver.resources.objectmeta import subdomain_name
+from minik8s.control.apiserver.resources.status import keep_status
+from minik8s.control.apiserver.resources.webhookrule import default_rules, validate_rule
+
+_RULES = ("resourceRules", "excludeResourceRules")
+
+
+def default_match(match: Document) -> None:
+    """As kube-apiserver, for policies and their bindings."""
+    match.setdefault("matchPolicy", "Equivalent")
+    match.setdefault("namespaceSelector", {})
+    match.setdefault("objectSelector", {})
+    for name in _RULES:
+        default_rules(match.get(name, []))
+
+
+def validate_match(match: Document, path: str) -> list[Cause]:
+    """Causes for which requests are meant."""
+    found = one_of(f"{path}.matchPolicy", match["matchPolicy"], ("Equivalent", "Exact"))
+    for name in _RULES:
+        for index, rule in enumerate(match.get(name, ())):
+            found += validate_rule(rule, f"{path}.{name}[{index}]")
+    return found
+
+
+def _default(policy: Document) -> None:
+    spec = policy.setdefault("spec", {})
+    spec.setdefault("failurePolicy", "Fail")
+    if "matchConstraints" in spec:
+        default_match(spec["matchConstraints"])
+
+
+def _prepare_create(policy: Document) -> None:
+    policy["status"] = {}
+
+
+def _validate(policy: Document) -> list[Cause]:
+    spec = policy["spec"]
+    found = one_of("spec.failurePolicy", spec["failurePolicy"], ("Fail", "Ignore"))
+    kind = spec.get("paramKind")
+    if kind is not None:
+        found += [required(f"spec.paramKind.{field}") for field in ("apiVersion", "kind") if not kind.get(field)]
+    if "matchConstraints" not in spec:
+        found.append(required("spec.matchConstraints"))
+    else:
+        if not spec["matchConstraints"].get("resourceRules"):
+            found.append(required("spec.matchConstraints.resourceRules"))
+        found += validate_match(spec["matchConstraints"], "spec.matchConstraints")
+    validations, audits = spec.get("validations", []), spec.get("auditAnnotations", [])
+    if not validations and not audits:
+        why = "validations or auditAnnotations must contain at least one item"
+        found += [required("spec.validations", why), required("spec.auditAnnotations", why)]
+    for index, validation in enumerate(validations):
+        if not validation.get("expression", "").strip():
+            found.append(required(f"spec.validations[{index}].expression", "expression is not specified"))
+    return found
+
+
+def _row(policy: Document, now_s: float) -> list[Any]:
+    spec = policy.get("spec", {})
+    kind = spec.get("paramKind")
+    shown = f"{kind.get('apiVersion', '')}/{kind.get('kind', '')}" if kind else "<unset>"
+    return [policy["metadata"]["name"], len(spec.get("validations", ())), shown, age(policy, now_s)]
+
+
+VALIDATINGADMISSIONPOLICIES = Resource(
+    group="admissionregistration.k8s.io",
+    version="v1",
+    kind="ValidatingAdmissionPolicy",
+    plural="validatingadmissionpolicies",
+    namespaced=False,
+    model=ValidatingAdmissionPolicy,
+    storage_prefix="validatingadmissionpolicies",
+    categories=("api-extensions",),
+    subresources=("status",),
+    columns=(
+        NAME,
+        Column("Validations", "integer", description="How many rules there are."),
+        Column("ParamKind", description="The kind of what it is parametrised by."),
+        AGE,
+    ),
+    row=_row,
+    default=_default,
+    prepare_create=_prepare_create,
+    prepare_update=keep_status,
+    validate=_validate,
+    validate_name=subdomain_name,
+)
