@@ -5,10 +5,8 @@ import contextlib
 import random
 
 import pytest
-from control.apiserver.harness import ADMIN, local_api
-from sim.control.faulty import Faults, FaultyTransport
-from sim.store.virtual_loop import run
 
+from control.apiserver.harness import ADMIN, local_api
 from minik8s.api import errors
 from minik8s.api.core_v1 import CONFIGMAPS
 from minik8s.api.errors import StatusError
@@ -17,6 +15,8 @@ from minik8s.client.controller import Controller
 from minik8s.client.informer import Informer
 from minik8s.client.workqueue import WorkQueue
 from minik8s.kit.clock import LoopClock
+from sim.control.faulty import Faults, FaultyTransport
+from sim.store.virtual_loop import run
 
 
 @contextlib.asynccontextmanager
@@ -69,7 +69,7 @@ def test_failures_are_retried_with_back_off_and_faults_of_our_own_are_counted():
                 raise errors.service_unavailable("not now")
             if len(times) < 6:
                 raise KeyError("a bug")
-            return
+            return None
 
         async with controller(reconcile, Faults(0, 0, 0, 0, 0, 0)) as (made, _):
             made.queue.add("k")
@@ -89,11 +89,11 @@ def test_a_conflict_means_the_cache_is_behind_and_is_waited_for():
         async def reconcile(informer, key, writes):
             found = informer.get(key)
             if found is None or (found.data or {}).get("v") == "done":
-                return
+                return None
             seen.append(found.metadata.resourceVersion)
             patch = {"metadata": {"resourceVersion": found.metadata.resourceVersion}, "data": {"v": "done"}}
             await writes.patch(CONFIGMAPS, "a", patch, namespace="default")
-            return
+            return None
 
         async with controller(reconcile, Faults(0, 0, 0, 0, 0.01, 5.0)) as (made, client):
             await client.create(CONFIGMAPS, {"metadata": {"name": "a"}}, namespace="default")

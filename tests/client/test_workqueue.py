@@ -3,9 +3,8 @@
 import asyncio
 import random
 
-from sim.store.virtual_loop import run
-
 from minik8s.client.workqueue import WorkQueue
+from sim.store.virtual_loop import run
 
 
 def queue() -> WorkQueue:

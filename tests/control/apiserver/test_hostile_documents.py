@@ -113,7 +113,7 @@ def test_mutilated_documents_are_refused_or_handled(kind):
     seed["metadata"] = {"name": "x", **seed.get("metadata", {})}
     old, _ = schema.check(seed, KINDS[kind])
     KINDS[kind].default(old)
-    for _ in range(250):
+    for _ in range(100):
         document = copy.deepcopy(seed)
         mutilate(document, rng)
         if not isinstance(document.get("metadata"), dict) or not document["metadata"].get("name"):
@@ -123,7 +123,7 @@ def test_mutilated_documents_are_refused_or_handled(kind):
             handled += 1
         except StatusError as error:
             assert error.code in (400, 422), error
-    assert handled > 50
+    assert handled > 15
 
 
 @pytest.mark.parametrize("depth", [150, 300, 800, 5000, 100_000])
