@@ -18,7 +18,7 @@ from prometheus_client import CollectorRegistry
 from minik8s.api import errors
 from minik8s.api.errors import StatusError
 from minik8s.api.request import JSON, Request, WatchEvent
-from minik8s.control.apiserver import authn, authz, rest, routes
+from minik8s.control.apiserver import authn, authz, protobuf, rest, routes
 from minik8s.control.apiserver.authn import User
 from minik8s.control.apiserver.documents import Documents
 from minik8s.control.apiserver.handler import Api
@@ -131,7 +131,10 @@ class _Face:
             return await self._watch(http, user, request, shape)
         if http.can_read_body:
             content_type = http.headers.get("Content-Type") or JSON
-            request = replace(request, body=await http.read(), content_type=content_type)
+            body = await http.read()
+            if body and protobuf.is_protobuf(content_type) and request.verb != "patch":
+                body, content_type = protobuf.to_json(body), JSON
+            request = replace(request, body=body, content_type=content_type)
         response = await handler.call(request)
         resource = self._parts.api.find(request.group, request.version, request.resource)
         body = rest.render(shape, resource, request, response.body, self._clock.now_s())
