@@ -1,0 +1,65 @@
+"""`kubectl create` and its like for every kind they can make: in JSON up to 1.31, in protobuf from 1.32 on."""
+
+import json
+from functools import partial
+
+import pytest
+
+from .cluster import Cluster, find_kubectl
+
+pytestmark = pytest.mark.slow
+
+BOB = {"kind": "User", "apiGroup": "rbac.authorization.k8s.io", "name": "bob"}
+RULE = {"verbs": ["get", "list"], "apiGroups": [""], "resources": ["pods"]}
+# What to create (V is the version) → where it is found, and what must be in it.
+GENERATORS = [
+    ("configmap c --from-literal=a=b", "configmap/c", {"data": {"a": "b"}}),
+    ("secret generic s --from-literal=a=b", "secret/s", {"data": {"a": "Yg=="}, "type": "Opaque"}),
+    ("serviceaccount sa", "sa/sa", {}),
+    ("quota q --hard=pods=10", "quota/q", {"spec": {"hard": {"pods": "10"}}}),
+    ("role r --verb=get,list --resource=pods", "role/r", {"rules": [RULE]}),
+    ("rolebinding rb --role=r --user=bob", "rolebinding/rb", {"subjects": [BOB]}),
+    ("clusterrole cr-V --verb=get,list --resource=pods", "clusterrole/cr-V", {"rules": [RULE]}),
+    ("clusterrolebinding crb-V --clusterrole=cr-V --user=bob", "clusterrolebinding/crb-V", {"subjects": [BOB]}),
+    ("priorityclass pc-V --value=10", "pc/pc-V", {"value": 10, "preemptionPolicy": "PreemptLowerPriority"}),
+    ("service clusterip svc --tcp=80:8080", "service/svc", {"status": {"loadBalancer": {}}}),
+    ("ingress i --rule=a.b/*=svc:80", "ingress/i", {"status": {"loadBalancer": {}}}),
+    ("deployment web --image=nginx --replicas=2 --port=80", "deployment/web", {"status": {}}),
+    ("job j --image=busybox -- date", "job/j", {"status": {}}),
+    ("cronjob cj --image=busybox --schedule=*/5,1-3 * * * *", "cronjob/cj", {"status": {}}),
+    ("job from-cron --from=cronjob/cj", "job/from-cron", {"status": {}}),
+    ("namespace ns-V", "namespace/ns-V", {"spec": {"finalizers": ["kubernetes"]}, "status": {"phase": "Active"}}),
+]
+
+
+def split(line: str) -> list[str]:
+    """A command line whose schedule is one word."""
+    head, found, schedule = line.partition("--schedule=")
+    return [*head.split(), *([found + schedule] if found else [])]
+
+
+@pytest.mark.parametrize("version", ["1.27", "1.31", "1.32", "1.33"])
+def test_every_generator_makes_what_it_says(cluster: Cluster, namespace: str, version: str):
+    if find_kubectl(version) is None:
+        pytest.skip(f"needs kubectl {version}")
+    kubectl = partial(cluster.kubectl, "--namespace", namespace, version=version)
+    for line, place, expected in GENERATORS:
+        line, place = (text.replace("V", version.replace(".", "")) for text in (line, place))
+        kubectl("create", *split(line))
+        made = json.loads(kubectl("get", place, "-o", "json"))
+        assert {key: made[key] for key in expected} == expected, place
+        assert made["metadata"]["name"] in kubectl("get", place)
+    budget = ["pdb", "p", "--selector=app=web", "--min-available=50%"]
+    kubectl("create", *budget)
+    web = json.loads(kubectl("get", "deployment", "web", "-o", "json"))
+    container = web["spec"]["template"]["spec"]["containers"][0]
+    assert (web["spec"]["replicas"], container["ports"]) == (2, [{"containerPort": 80, "protocol": "TCP"}])
+    assert "stdin" not in container
+    assert "hostNetwork" not in web["spec"]["template"]["spec"]
+    job = json.loads(kubectl("get", "job", "from-cron", "-o", "json"))
+    assert job["metadata"]["ownerReferences"][0]["kind"] == "CronJob"
+    assert job["spec"]["selector"]["matchLabels"] == {"batch.kubernetes.io/controller-uid": job["metadata"]["uid"]}
+    assert "50%" in kubectl("get", "pdb")
+    assert "deployment.apps/web" in kubectl("get", "all", "-o", "name")
+    for place in ("deployment/web", "job/j", "cronjob/cj", "ingress/i", "secret/s", "role/r", "pdb/p", "quota/q"):
+        assert "Name:" in kubectl("describe", place)
