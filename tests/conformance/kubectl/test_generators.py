@@ -60,6 +60,15 @@ def test_every_generator_makes_what_it_says(cluster: Cluster, namespace: str, ve
     assert job["metadata"]["ownerReferences"][0]["kind"] == "CronJob"
     assert job["spec"]["selector"]["matchLabels"] == {"batch.kubernetes.io/controller-uid": job["metadata"]["uid"]}
     assert "50%" in kubectl("get", "pdb")
+    kubectl("autoscale", "deployment", "web", "--max=5", "--cpu-percent=70")  # In v1 or v2, as the version has it.
+    assert kubectl("get", "hpa", "web", "--no-headers").split()[1:7] == [
+        "Deployment/web",
+        "cpu:",
+        "<unknown>/70%",
+        "1",
+        "5",
+        "0",
+    ]
     assert "deployment.apps/web" in kubectl("get", "all", "-o", "name")
     for place in ("deployment/web", "job/j", "cronjob/cj", "ingress/i", "secret/s", "role/r", "pdb/p", "quota/q"):
         assert "Name:" in kubectl("describe", place)

@@ -46,11 +46,11 @@ class Core:
         self.config = config
         self.clock = clock
         self.is_bootstrapped = False
-        self.cache = WatchCache(store, resources.ALL, rng=rng, config=config.watch_cache)
+        self.cache = WatchCache(store, resources.STORED, rng=rng, config=config.watch_cache)
         self.registry = Registry(store, rng=rng)
         chain = (*admission.CHAIN, ServiceAddresses(service_cidr=config.service_cidr, random=rng))
         leases = Leases(store, clock=clock)
-        pipeline = Pipeline(self.registry, leases, resources.ALL, chain, clock=clock, rng=rng)
+        pipeline = Pipeline(self.registry, leases, resources.STORED, chain, clock=clock, rng=rng)
         self.api = Api(resources.ALL, Reader(self.registry, self.cache, rng=rng), pipeline)
         self._store = store
         self._rng = rng

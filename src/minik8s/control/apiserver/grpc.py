@@ -21,6 +21,7 @@ from minik8s.control.apiserver import authn
 from minik8s.control.apiserver.authn import User
 from minik8s.control.apiserver.handler import Api
 from minik8s.control.apiserver.metrics import Metrics
+from minik8s.control.apiserver.versions import ConvertedWatcher
 from minik8s.control.apiserver.watchers import Watcher
 from minik8s.kit import tls
 from minik8s.kit.clock import Clock
@@ -178,7 +179,7 @@ class GrpcFace:
         return authn.from_subject(names[0] if names else "", groups)
 
 
-async def _serve_progress(messages: AsyncIterator[wire.WatchRequest], watcher: Watcher) -> None:
+async def _serve_progress(messages: AsyncIterator[wire.WatchRequest], watcher: Watcher | ConvertedWatcher) -> None:
     """Every message after the first asks for a bookmark."""
     async for _ in messages:
         try:

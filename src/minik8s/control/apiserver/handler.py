@@ -12,12 +12,13 @@ import msgspec
 from minik8s.api import errors
 from minik8s.api.errors import StatusError
 from minik8s.api.request import Request, Response
-from minik8s.control.apiserver import views
+from minik8s.control.apiserver import versions, views
 from minik8s.control.apiserver.authn import User
 from minik8s.control.apiserver.authz import authorize
 from minik8s.control.apiserver.pipeline import Call, Pipeline, success
 from minik8s.control.apiserver.reads import Reader
 from minik8s.control.apiserver.resource import Resource
+from minik8s.control.apiserver.versions import ConvertedWatcher
 from minik8s.control.apiserver.views import View
 from minik8s.control.apiserver.watchers import Watcher
 
@@ -63,12 +64,13 @@ class Handler:
                     raise errors.bad_request("the body of the request exceeded max depth") from None
         raise errors.method_not_allowed()
 
-    async def watch(self, request: Request) -> Watcher:
+    async def watch(self, request: Request) -> Watcher | ConvertedWatcher:
         """Open a watch. Raises StatusError."""
         resource = self.resolve(request)
         if request.subresource:
             raise errors.method_not_allowed()
-        return await self._api.reader.watch(resource, request)
+        watcher = await self._api.reader.watch(versions.stored_version(resource), request)
+        return versions.convert_watch(resource, watcher)
 
     async def close(self) -> None:
         """Nothing is held."""
@@ -93,21 +95,22 @@ class Handler:
         return resource
 
     async def _read(self, resource: Resource, request: Request) -> Response:
-        reader = self._api.reader
+        reader, stored = self._api.reader, versions.stored_version(resource)
         if request.verb == "list":
-            return await reader.list(resource, request)
+            return versions.convert_answer(resource, await reader.list(stored, request))
         view = _view(resource, request.subresource)
-        response = await reader.get(resource, request)
+        response = await reader.get(stored, request)
         if view.is_whole:
             return response
         return replace(response, body=_encode(view.read(msgspec.json.decode(response.body))))
 
     async def _write(self, resource: Resource, request: Request) -> Response:
-        pipeline, call = self._api.pipeline, Call(self._user, resource, request)
+        stored = versions.stored_version(resource)
+        pipeline, call = self._api.pipeline, Call(self._user, stored, request)
         _check_dry_run(request)
         match request.verb, request.subresource:
             case "create", "":
-                return await pipeline.create(call)
+                return await pipeline.create(call, _view(resource, ""))
             case "create", "binding":
                 return await pipeline.bind(call)
             case "update", subresource:
@@ -115,9 +118,9 @@ class Handler:
             case "patch", subresource:
                 return await pipeline.patch(call, _view(resource, subresource))
             case "delete", "":
-                return await pipeline.delete(call)
+                return versions.convert_answer(resource, await pipeline.delete(call))
             case "deletecollection", "":
-                return await self._delete_collection(resource, request)
+                return versions.convert_answer(resource, await self._delete_collection(stored, request))
         raise errors.method_not_allowed()
 
     async def _delete_collection(self, resource: Resource, request: Request) -> Response:
@@ -150,7 +153,7 @@ def _view(resource: Resource, subresource: str) -> View:
     view = _VIEWS.get(subresource)
     if view is None:
         raise StatusError("MethodNotAllowed", f"{resource.plural}/{subresource} is not supported yet")
-    return view
+    return versions.shown_as(resource, view)
 
 
 def _check_dry_run(request: Request) -> None:

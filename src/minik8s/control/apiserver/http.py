@@ -24,6 +24,7 @@ from minik8s.control.apiserver.documents import Documents
 from minik8s.control.apiserver.handler import Api
 from minik8s.control.apiserver.logs import KubeletClient
 from minik8s.control.apiserver.metrics import Metrics
+from minik8s.control.apiserver.versions import ConvertedWatcher
 from minik8s.control.apiserver.watchers import Watcher
 from minik8s.kit import health, ids
 from minik8s.kit.clock import Clock
@@ -198,7 +199,7 @@ def _user(http: web.Request) -> User:
     return authn.from_peer_certificate(http.get_extra_info("peercert"))
 
 
-async def _chunks(watcher: Watcher, line: Callable[[WatchEvent], bytes]) -> AsyncIterator[bytes]:
+async def _chunks(watcher: Watcher | ConvertedWatcher, line: Callable[[WatchEvent], bytes]) -> AsyncIterator[bytes]:
     """Lines of events, those that are there at once in one piece. A failure is the last line."""
     try:
         async for events in watcher.batches():

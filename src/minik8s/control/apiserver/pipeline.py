@@ -22,7 +22,7 @@ from minik8s.control.apiserver.authn import User
 from minik8s.control.apiserver.leases import Leases
 from minik8s.control.apiserver.registry import ClaimTaken, Registry, Stored, Superseded, key_of
 from minik8s.control.apiserver.resource import Claim, Document, Resource
-from minik8s.control.apiserver.views import View, bind
+from minik8s.control.apiserver.views import OBJECT, View, bind
 from minik8s.kit.clock import Clock, timestamp
 
 _CREATE_ATTEMPTS = 8  # of generated names and addresses, as upstream
@@ -77,10 +77,12 @@ class Pipeline:
         self._clock = clock
         self._rng = rng
 
-    async def create(self, call: Call) -> Response:
+    async def create(self, call: Call, view: View = OBJECT) -> Response:
         """POST to a collection. Raises StatusError AlreadyExists, Invalid, Forbidden, BadRequest."""
         resource, request = call.resource, call.request
-        asked, warnings = schema.decode(request.body, request.content_type, resource, call.field_validation)
+        shown = view.resource or resource
+        given, warnings = schema.decode(request.body, request.content_type, shown, call.field_validation)
+        asked = view.write({}, given)
         if asked["metadata"].get("resourceVersion"):
             raise errors.bad_request("resourceVersion should not be set on objects to be created")
         metadata.place(resource, asked, namespace=request.namespace, name=request.name)
@@ -91,7 +93,7 @@ class Pipeline:
             resource.default(document)
             await self._admit(call, document, None)
             if call.is_dry_run:
-                return Response(_encode(document), code=201, warnings=tuple(warnings))
+                return Response(_encode(view.read(document)), code=201, warnings=tuple(warnings))
             name = document["metadata"]["name"]
             claims = resource.claims(document)
             try:
@@ -101,7 +103,8 @@ class Pipeline:
                     lease=await self._leases.lease_for(resource),
                     claims=[claim.name for claim in claims],
                 )
-                return Response(stored.body, stored.revision, 201, tuple(warnings))
+                body = stored.body if view.is_whole else _encode(view.read(stored.document()))
+                return Response(body, stored.revision, 201, tuple(warnings))
             except Superseded:
                 if "name" in asked["metadata"] or attempt == _CREATE_ATTEMPTS:
                     raise errors.already_exists(resource.plural, resource.group, name) from None

@@ -92,6 +92,8 @@ class Resource:
     claims: Callable[[Document], Sequence[Claim]] = _no_claims
     field_names: tuple[str, ...] = ()  # the keys `fields` returns
     validate_name: Callable[[str], str | None] = field(default=lambda name: None)  # what is wrong with a name
+    # Of a version that is not stored: how it is made of the one that is. Its hooks above are then those of that one.
+    conversion: "Conversion | None" = None
 
     @property
     def api_version(self) -> str:
@@ -106,3 +108,12 @@ class Resource:
     def has_status(self) -> bool:
         """Whether status is written only through its subresource."""
         return "status" in self.subresources
+
+
+@dataclass(frozen=True, slots=True)
+class Conversion:
+    """How a version of a kind is made of the stored one, and that of it. The results may share with the arguments."""
+
+    stored: Resource
+    from_stored: Callable[[Document], Document]
+    to_stored: Callable[[Document], Document]

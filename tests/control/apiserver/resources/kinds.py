@@ -1,10 +1,10 @@
 """Small documents of each kind, and what the write path's hooks make of them."""
 
 from minik8s.control.apiserver import schema
-from minik8s.control.apiserver.resources import ALL
+from minik8s.control.apiserver.resources import STORED
 from minik8s.control.apiserver.resources.objectmeta import validate_metadata
 
-KINDS = {resource.kind: resource for resource in ALL}
+KINDS = {resource.kind: resource for resource in STORED}
 
 
 def container(name="c", **fields):

@@ -14,7 +14,9 @@ from minik8s.control.apiserver.resources.deployment import DEPLOYMENTS
 from minik8s.control.apiserver.resources.endpoints import ENDPOINTS
 from minik8s.control.apiserver.resources.endpointslice import ENDPOINTSLICES
 from minik8s.control.apiserver.resources.event import EVENTS
+from minik8s.control.apiserver.resources.event_v1 import EVENTS_V1
 from minik8s.control.apiserver.resources.horizontalpodautoscaler import HORIZONTALPODAUTOSCALERS
+from minik8s.control.apiserver.resources.horizontalpodautoscaler_v1 import HORIZONTALPODAUTOSCALERS_V1
 from minik8s.control.apiserver.resources.ingress import INGRESSES
 from minik8s.control.apiserver.resources.ingressclass import INGRESSCLASSES
 from minik8s.control.apiserver.resources.job import JOBS
@@ -63,12 +65,14 @@ ALL: tuple[Resource, ...] = (
     SECRETS,
     SERVICEACCOUNTS,
     SERVICES,
+    EVENTS_V1,
     CONTROLLERREVISIONS,
     DAEMONSETS,
     DEPLOYMENTS,
     REPLICASETS,
     STATEFULSETS,
     HORIZONTALPODAUTOSCALERS,
+    HORIZONTALPODAUTOSCALERS_V1,
     CRONJOBS,
     JOBS,
     CERTIFICATESIGNINGREQUESTS,
@@ -93,3 +97,6 @@ ALL: tuple[Resource, ...] = (
     RUNTIMECLASSES,
     ENDPOINTSLICES,
 )
+
+# One of each kind: the version that is stored.
+STORED: tuple[Resource, ...] = tuple(resource for resource in ALL if resource.conversion is None)
