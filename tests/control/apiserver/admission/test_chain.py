@@ -6,6 +6,7 @@ from control.apiserver.resources.kinds import KINDS
 from control.apiserver.running import run
 from minik8s.api.errors import Cause, StatusError
 from minik8s.control.apiserver.admission.attributes import Attributes
+from minik8s.control.apiserver.admission.certificate_requester import CertificateRequester
 from minik8s.control.apiserver.admission.namespace_lifecycle import NamespaceLifecycle
 from minik8s.control.apiserver.admission.node_restriction import NodeRestriction
 from minik8s.control.apiserver.admission.priority import Priority
@@ -17,13 +18,14 @@ NAMESPACES = {
     "leaving": {"metadata": {"name": "leaving"}, "status": {"phase": "Terminating"}},
 }
 NODE_N1 = "system:node:n1"
+OTHERS = {"gold": {"metadata": {"name": "gold"}, "value": 7, "preemptionPolicy": "Never"}}
 
 
 class Namespaces:
-    """A reader that knows NAMESPACES."""
+    """A reader that knows NAMESPACES, and a PriorityClass."""
 
     async def get(self, plural, namespace, name):
-        return NAMESPACES.get(name)
+        return (OTHERS if plural == "priorityclasses" else NAMESPACES).get(name)
 
 
 def attributes(kind="Pod", verb="create", namespace="default", name="x", subresource="", user="admin", old=None):
@@ -116,8 +118,19 @@ def test_every_pod_has_a_priority():
 def test_a_priority_is_not_for_clients_to_choose():
     found = refusal(Priority(), {"spec": {"priority": 5}}, attributes())
     assert "must not be provided in pod spec" in found.message
-    found = refusal(Priority(), {"spec": {"priorityClassName": "gold"}}, attributes())
-    assert found.message == 'pods "x" is forbidden: no PriorityClass with name gold was found'
+    found = refusal(Priority(), {"spec": {"priorityClassName": "iron"}}, attributes())
+    assert found.message == 'pods "x" is forbidden: no PriorityClass with name iron was found'
+
+
+def test_a_priority_class_says_what_a_pod_is_worth():
+    golden = admit(Priority(), {"spec": {"priorityClassName": "gold"}}, attributes())
+    assert (golden["spec"]["priority"], golden["spec"]["preemptionPolicy"]) == (7, "Never")
+
+
+def test_a_signing_request_says_who_made_it_whatever_it_claims():
+    claim = {"spec": {"username": "root", "groups": ["system:masters"], "extra": {"a": ["b"]}, "uid": "0"}}
+    made = admit(CertificateRequester(), claim, attributes("CertificateSigningRequest", user="bob"))
+    assert made["spec"] == {"username": "bob"}
 
 
 OWN_POD, OTHER_POD = {"spec": {"nodeName": "n1"}}, {"spec": {"nodeName": "n2"}}
