@@ -1,4 +1,4 @@
-"""What exists in every cluster because the apiserver makes it: four namespaces and the service `kubernetes`.
+"""What exists in every cluster because the apiserver makes it: namespaces, the service `kubernetes`, priority classes.
 
 Called by `server` at start. Several apiservers may start at once: what another one made is fine.
 """
@@ -8,10 +8,12 @@ import msgspec
 from minik8s.api.errors import StatusError
 from minik8s.api.request import Request
 from minik8s.control.apiserver.handler import Handler
+from minik8s.control.apiserver.resources.priorityclass import SYSTEM_CLASSES
 from minik8s.kit.log import get_logger
 
 log = get_logger(__name__)
 
+_SCHEDULING = "scheduling.k8s.io"
 NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
 
 
@@ -28,10 +30,12 @@ async def bootstrap(handler: Handler, *, service_address: str, secure_port: int)
         },
     }
     await _create(handler, "services", "default", service)
+    for name, value in SYSTEM_CLASSES.items():
+        await _create(handler, "priorityclasses", "", {"metadata": {"name": name}, "value": value}, _SCHEDULING)
 
 
-async def _create(handler: Handler, plural: str, namespace: str, document: dict[str, object]) -> None:
-    request = Request("create", "", "v1", plural, namespace, body=msgspec.json.encode(document))
+async def _create(handler: Handler, plural: str, namespace: str, document: dict[str, object], group: str = "") -> None:
+    request = Request("create", group, "v1", plural, namespace, body=msgspec.json.encode(document))
     try:
         await handler.call(request)
     except StatusError as error:

@@ -6,6 +6,7 @@ import pytest
 
 from control.apiserver.resources.kinds import KINDS, container, created, faults, job, update_faults
 from control.apiserver.seeds import BINDING, CLAIM, META, ROLE, SEEDS, TEMPLATE, WEBHOOK
+from minik8s.control.apiserver.resources.scale import read_scale
 
 NAME = {"name": "x"}
 IMMUTABLE = "field is immutable"
@@ -394,6 +395,13 @@ def test_a_row_says_the_most_important(kind, cells):
     document = copy.deepcopy(SEEDS[kind]) | {"metadata": dict(META)}
     KINDS[kind].default(document)
     assert list(KINDS[kind].row(document, 0.0))[: len(cells)] == cells
+
+
+def test_the_scale_of_a_replicationcontroller_counts_the_pods_it_selects():
+    assert read_scale(created("ReplicationController", seed("ReplicationController")))["status"] == {
+        "replicas": 0,
+        "selector": "app=web",
+    }
 
 
 def test_roles_are_as_they_were_given():

@@ -1,6 +1,6 @@
 """Scale: the number of replicas of anything that has one, as a small kind of its own (autoscaling/v1). Pure.
 
-Read and written through the subresource `scale` of Deployments and ReplicaSets; nothing is stored.
+Read and written through the subresource `scale` of workloads; nothing is stored.
 """
 
 import copy
@@ -28,9 +28,17 @@ def read_scale(target: Document) -> Document:
         "spec": {"replicas": spec["replicas"]} if spec.get("replicas") else {},
         "status": {"replicas": status.get("replicas", 0)},
     }
-    if selector := str(from_label_selector(spec.get("selector")) or ""):
+    if selector := _selector(target, spec):
         scale["status"]["selector"] = selector
     return scale
+
+
+def _selector(target: Document, spec: Document) -> str:
+    """The pods that are counted, as a query says it. ReplicationControllers are older than label selectors."""
+    given = spec.get("selector")
+    if target.get("kind") == "ReplicationController":
+        given = {"matchLabels": given or {}}
+    return str(from_label_selector(given) or "")
 
 
 def write_scale(target: Document, scale: Document) -> Document:
