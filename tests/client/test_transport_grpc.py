@@ -4,9 +4,9 @@ import asyncio
 import contextlib
 
 import pytest
+from control.apiserver.harness import local_api
 from prometheus_client import CollectorRegistry
 
-from control.apiserver.harness import local_api
 from minik8s.api.core_v1 import CONFIGMAPS, PODS
 from minik8s.api.errors import StatusError
 from minik8s.client.client import Client
@@ -117,7 +117,9 @@ def test_a_wrong_certificate_is_refused_and_nothing_is_sent(tmp_path, wrong):
             identity = admin if wrong == "server name" else stranger
             transport = GrpcTransport(servers, identity, timeout_s=1, server_name=name)
             with pytest.raises(StatusError) as caught:
-                await Client(transport, field_manager="t").create(CONFIGMAPS, {"metadata": {"name": "b"}}, namespace="x")
+                await Client(transport, field_manager="t").create(
+                    CONFIGMAPS, {"metadata": {"name": "b"}}, namespace="x"
+                )
             assert caught.value.reason == "ServiceUnavailable"
             await transport.close()
 
