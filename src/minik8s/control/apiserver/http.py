@@ -141,9 +141,15 @@ class _Face:
         return answer
 
     async def _watch(self, http: web.Request, user: User, request: Request, shape: rest.Shape) -> web.StreamResponse:
-        watcher = await self._parts.api.as_user(user).watch(request)
-        resource = self._parts.api.find(request.group, request.version, request.resource)
-        line = rest.event_renderer(shape, resource, request, self._clock.now_s)
+        handler = self._parts.api.as_user(user)
+        line = rest.event_renderer(shape, handler.resolve(request), request, self._clock.now_s)
+        try:
+            watcher = await handler.watch(request)
+        except StatusError as error:
+            if error.reason != "Expired":
+                raise
+            # As upstream: that history is gone is an event of the watch.
+            return web.Response(body=line(_error_event(error)), headers={"Content-Type": shape.content_type})
         answer = web.StreamResponse(headers={"Content-Type": shape.content_type})
         self._add_headers(answer)
         answer.enable_chunked_encoding()
@@ -201,7 +207,11 @@ async def _chunks(watcher: Watcher, line: Callable[[WatchEvent], bytes]) -> Asyn
         async for events in watcher.batches():
             yield b"".join(map(line, events))
     except StatusError as error:
-        yield line(WatchEvent("ERROR", _encode(error.status()), 0))
+        yield line(_error_event(error))
+
+
+def _error_event(error: StatusError) -> WatchEvent:
+    return WatchEvent("ERROR", _encode(error.status()), 0)
 
 
 async def _respond(http: web.Request, body: bytes, code: int, content_type: str) -> web.Response:
