@@ -24,6 +24,7 @@ from minik8s.control.apiserver.watchers import INDEXED_FIELDS, Entry, Selection,
 
 INITIAL_EVENTS_END = "k8s.io/initial-events-end"
 _TOO_LARGE_TIMEOUT_S = 3.0  # as upstream: how long a revision of the future is waited for
+_NO_PROGRESS_TIMEOUT_S = 0.5
 _FILL_TIMEOUT_S = 10.0
 _PAGE_OBJECTS_MIN = 500  # read at once where a selector may pass few of them
 _CONTINUE_EXPIRED = (
@@ -158,12 +159,16 @@ class Reader:
         wanted = int(revision) if revision else await self._registry.current_revision()
         while True:
             await self._wait_until_filled()
-            is_reached = await self._cache.reach(wanted, _TOO_LARGE_TIMEOUT_S)
+            is_reached = await self._cache.reach(wanted, self._patience_s(revision))
             if self._cache.filled.is_set():  # If not, it is being filled anew: what it was does not count.
                 break
         if revision and not is_reached:
             raise too_large_revision(wanted, self._cache.revision)
         return is_reached
+
+    def _patience_s(self, revision: str) -> float:
+        """How long to wait for the cache: not long where the store would answer, and progress cannot be asked for."""
+        return _TOO_LARGE_TIMEOUT_S if revision or self._cache.is_progress_sound else _NO_PROGRESS_TIMEOUT_S
 
     async def _wait_until_filled(self) -> None:
         try:
