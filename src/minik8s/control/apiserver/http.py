@@ -83,6 +83,9 @@ class _Face:
             )
         except web.HTTPException as error:
             answer = _status(StatusError("", error.reason, code=error.status))
+        except Exception as error:  # our bug; the client still gets a Status, and the log the traceback
+            log.error("request failed", method=request.method, path=request.path, exc_info=True)
+            answer = _status(errors.internal(f"{type(error).__name__}, see the apiserver's log"))
         if not answer.prepared:
             self._add_headers(answer)
         return answer
