@@ -13,6 +13,7 @@ from minik8s.client.client import Client
 from minik8s.client.transport_grpc import GrpcTransport
 from minik8s.control.apiserver.grpc import GrpcFace
 from minik8s.control.apiserver.metrics import Metrics
+from minik8s.control.apiserver.resources import ALL
 from minik8s.kit.clock import SystemClock
 from minik8s.kit.tls import Authority
 
@@ -29,7 +30,7 @@ async def faces(directory, count=2):
         servers, stacks = [], []
         for _ in range(count):
             stack = contextlib.AsyncExitStack()
-            face = GrpcFace(api, Metrics(CollectorRegistry()), "127.0.0.1:0", server, clock=SystemClock())
+            face = GrpcFace(api, Metrics(CollectorRegistry(), ALL), "127.0.0.1:0", server, clock=SystemClock())
             servers.append(f"127.0.0.1:{await stack.enter_async_context(face.serving())}")
             stacks.append(stack)
         try:
