@@ -304,6 +304,6 @@ def _status_error(error: StoreError) -> StatusError:
     if "request is too large" in error.text:
         return StatusError("RequestEntityTooLarge", error.text)
     if error.code in ("UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED", "RESOURCE_EXHAUSTED"):
-        # Without Retry-After: the time for trying again was spent here, and kubectl would try ten times more in silence.
+        # Without Retry-After: the time for trying again was spent here; kubectl would silently try ten times more.
         return errors.service_unavailable(f"the store is not available: {error.text}", retry_after_s=0)
     return errors.internal(f"{error.code}: {error.text}")
