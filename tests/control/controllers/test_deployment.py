@@ -138,4 +138,3 @@ def test_a_replicasets_failure_is_passed_on():
     failure = {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": "quota"}
     new.status.conditions = [msgspec.convert(failure, ReplicaSetCondition)]
     assert condition(decide(deployment(), [new]), "ReplicaFailure")["message"] == "quota"
-

@@ -97,6 +97,8 @@ def test_every_node_gets_a_range_of_its_own():
     assert allocate("10.0.0.0/24", 24, [node("a", podCIDR="10.0.0.0/24"), node("b")]) == {}
 
 
-@pytest.mark.parametrize(("cidr", "mask", "good"), [("10.0.0.0/16", 24, True), ("10.0.0.0/25", 24, False), ("x", 24, False)])
+@pytest.mark.parametrize(
+    ("cidr", "mask", "good"), [("10.0.0.0/16", 24, True), ("10.0.0.0/25", 24, False), ("x", 24, False)]
+)
 def test_a_range_that_cannot_be_cut_is_refused(cidr, mask, good):
     assert (cidr_fault(cidr, mask) is None) is good

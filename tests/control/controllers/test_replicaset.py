@@ -25,7 +25,7 @@ def mine(count, **fields):
         (mine(3, phase="Failed"), 3, 0),
         (mine(3, deletionTimestamp=at(0)), 3, 0),
         ([pod(f"x{n}", owner="other") for n in range(3)], 3, 0),
-        (mine(2) + [pod("x", labels={"app": "api"})], 1, 0),
+        ([*mine(2), pod("x", labels={"app": "api"})], 1, 0),
     ],
     ids=["none", "enough", "too few", "too many", "finished", "terminating", "another's", "no match"],
 )
@@ -87,3 +87,12 @@ def test_status_counts_and_availability_waits_for_min_ready_seconds():
         "observedGeneration": 2,
     }
     assert decided.again_s == 20
+
+
+def test_a_pod_whose_deletion_is_in_doubt_is_the_first_to_go_and_only_if_one_must():
+    pods = [pod("young", owner="web", ready_s=-5), pod("doubtful", owner="web"), pod("c", owner="web")]
+    asked = replicaset(replicas=2)
+    decided = plan(asked, pods, related=pods, condemned={"doubtful"}, now_s=NOW_S)
+    assert [one.metadata.name for one in decided.delete] == ["doubtful"]
+    asked.spec.replicas = 3
+    assert not plan(asked, pods, related=pods, condemned={"doubtful"}, now_s=NOW_S).delete

@@ -32,9 +32,7 @@ def pod(name="p", cpu=None, memory=None, *, on="", port=0, phase="Pending", cont
 
 def decide(asked, nodes, running=(), seed=1):
     snapshot = snapshot_of(nodes, running)
-    return cycle.schedule(
-        pod_info(asked), snapshot.nodes(), filters=FILTERS, scores=SCORES, rng=random.Random(seed)
-    )
+    return cycle.schedule(pod_info(asked), snapshot.nodes(), filters=FILTERS, scores=SCORES, rng=random.Random(seed))
 
 
 TAINT = {"key": "k", "value": "v", "effect": "NoSchedule"}
@@ -113,7 +111,9 @@ def test_equal_nodes_are_taken_in_turn_by_chance():
 
 
 def container(cpu, restart=None):
-    return {"name": f"c{cpu}", "resources": {"requests": {"cpu": cpu}}} | ({"restartPolicy": restart} if restart else {})
+    return {"name": f"c{cpu}", "resources": {"requests": {"cpu": cpu}}} | (
+        {"restartPolicy": restart} if restart else {}
+    )
 
 
 @pytest.mark.parametrize(
@@ -165,7 +165,9 @@ def test_sums_are_right_after_any_sequence_of_events():
                 del truth[name]
                 snapshot.set_pod(pod(name, on="a", phase="Failed"))
         for info in snapshot.nodes():
-            assert info.requested.get("cpu", 0) == 1000 * sum(cpu for place, cpu in truth.values() if place == info.name)
+            assert info.requested.get("cpu", 0) == 1000 * sum(
+                cpu for place, cpu in truth.values() if place == info.name
+            )
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,10 @@
 
 import asyncio
 
+from sim.store.virtual_loop import run
+
 from minik8s.control.scheduler.queue import SchedulingQueue
 from minik8s.kit.clock import LoopClock
-from sim.store.virtual_loop import run
 
 FIT = frozenset({"NodeResourcesFit"})
 AFFINITY = frozenset({"NodeAffinity"})
