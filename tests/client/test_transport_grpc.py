@@ -127,22 +127,73 @@ def test_a_wrong_certificate_is_refused_and_nothing_is_sent(tmp_path, wrong):
     asyncio.run(main())
 
 
-def test_a_server_that_hangs_is_noticed_by_its_watcher_within_seconds():
-    async def main():
-        # Accepts connections and says nothing: as a stopped process does, for what a client can tell.
-        accepted = []
-        server = await asyncio.start_server(lambda reader, writer: accepted.append(writer), "127.0.0.1", 0)
-        port = server.sockets[0].getsockname()[1]
-        transport = GrpcTransport([f"127.0.0.1:{port}"], timeout_s=3)
-        with pytest.raises(StatusError) as caught:
-            await Client(transport, field_manager="t").list(CONFIGMAPS)
-        assert caught.value.reason in ("Timeout", "ServiceUnavailable")
-        await transport.close()
-        for writer in accepted:
+class Wire:
+    """A TCP connection's path that can be cut without either end being told."""
+
+    def __init__(self, port):
+        self._port = port
+        self.is_cut = False
+        self._tasks = set()
+
+    async def listen(self):
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        return self._server.sockets[0].getsockname()[1]
+
+    async def _serve(self, reader, writer):
+        try:
+            other_reader, other_writer = await asyncio.open_connection("127.0.0.1", self._port)
+        except OSError:
             writer.close()
-        server.close()
+            return
+        for source, sink in ((reader, other_writer), (other_reader, writer)):
+            self._tasks.add(asyncio.ensure_future(self._pump(source, sink)))
+
+    async def _pump(self, source, sink):
+        with contextlib.suppress(OSError):
+            while data := await source.read(65536):
+                if not self.is_cut:
+                    sink.write(data)
+
+    def close(self):
+        self._server.close()
+        for task in self._tasks:
+            task.cancel()
+
+
+def test_a_server_that_falls_silent_is_noticed_by_its_watchers_and_reads_go_elsewhere(tmp_path):
+    async def main():
+        async with faces(tmp_path) as (_, servers, _, admin):
+            wires = [Wire(int(server.rpartition(":")[2])) for server in servers]
+            transport = GrpcTransport([f"127.0.0.1:{await wire.listen()}" for wire in wires], admin)
+            client = Client(transport, field_manager="test")
+            await client.create(CONFIGMAPS, {"metadata": {"name": "a"}}, namespace="default")
+            streams = [await client.watch(CONFIGMAPS, namespace="default", revision=1) for _ in range(4)]
+            readers = [asyncio.ensure_future(_drain(stream)) for stream in streams]
+            await asyncio.sleep(0.2)
+            wires[0].is_cut = True
+            async with asyncio.timeout(10):
+                # Round robin: half of the watches are on the silent server.
+                done, _ = await asyncio.wait(readers, return_when=asyncio.FIRST_COMPLETED)
+                assert all(task.result() in ("Timeout", "ServiceUnavailable") for task in done)
+                for _ in range(4):
+                    await client.get(CONFIGMAPS, "a", namespace="default")
+            for reader in readers:
+                reader.cancel()
+            await asyncio.gather(*readers, return_exceptions=True)
+            await transport.close()
+            for wire in wires:
+                wire.close()
 
     asyncio.run(main())
+
+
+async def _drain(stream):
+    try:
+        async for _ in stream:
+            pass
+    except StatusError as error:
+        return error.reason
+    return "ended"
 
 
 def _pod():
