@@ -4,11 +4,14 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
+from aiohttp import web
 
 from minik8s.cli.balancer import Backends, Balancer, Config
 from minik8s.kit.run import StartError
+from minik8s.kit.tls import Authority, Identity, server_context
 
 
 def free_address() -> tuple[str, int]:
@@ -97,7 +100,7 @@ def test_it_is_unwell_when_every_backend_is() -> None:
         async with running(balancer):
             assert balancer.checks()["backends"]() is None
             assert await ask(address) == b""
-            assert "refuses" in balancer.checks()["backends"]()
+            assert "no backend" in balancer.checks()["backends"]()
 
     asyncio.run(main())
 
@@ -119,5 +122,54 @@ def test_a_port_in_use_is_said() -> None:
             busy.listen()
             with pytest.raises(StartError, match="another program listens there"):
                 await Balancer(Config(listen=busy.getsockname(), backends=(free_address(),))).run()
+
+    asyncio.run(main())
+
+
+@contextlib.asynccontextmanager
+async def api_server(address: tuple[str, int], identity: Identity, state: dict[str, int]) -> AsyncIterator[None]:
+    """Answers /readyz with `state["code"]`; with 0, never."""
+
+    async def readyz(request: web.Request) -> web.Response:
+        if not state["code"]:
+            await asyncio.Event().wait()
+        return web.Response(status=state["code"])
+
+    app = web.Application()
+    app.add_routes([web.get("/readyz", readyz)])
+    runner = web.AppRunner(app, shutdown_timeout=0.1, handler_cancellation=True)
+    await runner.setup()
+    await web.TCPSite(runner, *address, ssl_context=server_context(identity)).start()
+    try:
+        yield
+    finally:
+        await runner.cleanup()
+
+
+@pytest.mark.parametrize("code", [pytest.param(500, id="unwell"), pytest.param(0, id="frozen")])
+def test_a_backend_that_does_not_say_it_is_ready_is_left_out_until_it_does(tmp_path: Path, code: int) -> None:
+    authority = Authority(tmp_path)
+    identity = authority.issue("server", user="kube-apiserver", hosts=["127.0.0.1"])
+
+    async def main() -> None:
+        a, b = free_address(), free_address()
+        config = Config(
+            listen=free_address(),
+            backends=(a, b),
+            ca_file=authority.cert_file,
+            probe_interval_s=0.02,
+            probe_timeout_s=0.3,
+        )
+        balancer = Balancer(config)
+        state = {"code": 200}
+        async with api_server(a, identity, state), api_server(b, identity, {"code": 200}), running(balancer):
+            async with asyncio.timeout(20):
+                state["code"] = code
+                while balancer.backends.out != {a}:
+                    await asyncio.sleep(0.01)
+                assert balancer.backends.order() == [b, a]
+                state["code"] = 200
+                while balancer.backends.out:
+                    await asyncio.sleep(0.01)
 
     asyncio.run(main())

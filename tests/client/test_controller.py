@@ -2,11 +2,14 @@
 
 import asyncio
 import contextlib
+import itertools
 import random
 
 import pytest
-
 from control.apiserver.harness import ADMIN, local_api
+from sim.control.faulty import Faults, FaultyTransport
+from sim.store.virtual_loop import run
+
 from minik8s.api import errors
 from minik8s.api.core_v1 import CONFIGMAPS
 from minik8s.api.errors import StatusError
@@ -15,8 +18,6 @@ from minik8s.client.controller import Controller
 from minik8s.client.informer import Informer
 from minik8s.client.workqueue import WorkQueue
 from minik8s.kit.clock import LoopClock
-from sim.control.faulty import Faults, FaultyTransport
-from sim.store.virtual_loop import run
 
 
 @contextlib.asynccontextmanager
@@ -69,13 +70,13 @@ def test_failures_are_retried_with_back_off_and_faults_of_our_own_are_counted():
                 raise errors.service_unavailable("not now")
             if len(times) < 6:
                 raise KeyError("a bug")
-            return None
+            return
 
         async with controller(reconcile, Faults(0, 0, 0, 0, 0, 0)) as (made, _):
             made.queue.add("k")
             await asyncio.sleep(60)
             assert len(times) == 6
-            gaps = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+            gaps = [later - earlier for earlier, later in itertools.pairwise(times)]
             assert gaps == sorted(gaps)
             assert made.faults == 2
 
@@ -89,11 +90,11 @@ def test_a_conflict_means_the_cache_is_behind_and_is_waited_for():
         async def reconcile(informer, key, writes):
             found = informer.get(key)
             if found is None or (found.data or {}).get("v") == "done":
-                return None
+                return
             seen.append(found.metadata.resourceVersion)
             patch = {"metadata": {"resourceVersion": found.metadata.resourceVersion}, "data": {"v": "done"}}
             await writes.patch(CONFIGMAPS, "a", patch, namespace="default")
-            return None
+            return
 
         async with controller(reconcile, Faults(0, 0, 0, 0, 0.01, 5.0)) as (made, client):
             await client.create(CONFIGMAPS, {"metadata": {"name": "a"}}, namespace="default")

@@ -4,16 +4,16 @@ import asyncio
 import random
 
 import pytest
-
 from control.apiserver.harness import ADMIN, local_api
+from sim.control.faulty import Faults, FaultyTransport
+from sim.store.virtual_loop import run
+
 from minik8s.api import errors
 from minik8s.api.core_v1 import CONFIGMAPS, ConfigMap
 from minik8s.api.meta_v1 import ObjectMeta
 from minik8s.client.client import Client
 from minik8s.client.informer import Informer, Store
 from minik8s.kit.clock import LoopClock
-from sim.control.faulty import Faults, FaultyTransport
-from sim.store.virtual_loop import run
 
 
 def configmap(name: str, revision: int, *, uid: str = "", value: str = "") -> ConfigMap:
@@ -134,9 +134,7 @@ def test_reach_sees_a_write_of_another_kind_by_asking_for_progress():
     async def main():
         async with local_api(clock=LoopClock()) as api:
             client = Client(api.as_user(ADMIN), field_manager="test")
-            informer = Informer(
-                client, CONFIGMAPS, namespace="elsewhere", clock=LoopClock(), rng=random.Random(1)
-            )
+            informer = Informer(client, CONFIGMAPS, namespace="elsewhere", clock=LoopClock(), rng=random.Random(1))
             task = asyncio.ensure_future(informer.run())
             await informer.synced.wait()
             made = await client.create(CONFIGMAPS, {"metadata": {"name": "a"}}, namespace="default")

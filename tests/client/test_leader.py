@@ -5,14 +5,14 @@ import contextlib
 import random
 
 import pytest
-
 from control.apiserver.harness import ADMIN, local_api
+from sim.control.faulty import CALM, Faults, FaultyTransport
+from sim.store.virtual_loop import run
+
 from minik8s.api.coordination_v1 import LEASES, Lease, LeaseSpec
 from minik8s.client.client import Client
 from minik8s.client.leader import LeaderElection, Observation, Timing, may_take
 from minik8s.kit.clock import LoopClock
-from sim.control.faulty import CALM, Faults, FaultyTransport
-from sim.store.virtual_loop import run
 
 TIMING = Timing(5.0, 3.0, 0.5)
 

@@ -4,15 +4,16 @@ import asyncio
 import contextlib
 
 import pytest
+from control.apiserver.harness import local_api
 from prometheus_client import CollectorRegistry
 
-from control.apiserver.harness import local_api
 from minik8s.api.core_v1 import CONFIGMAPS, PODS
 from minik8s.api.errors import StatusError
 from minik8s.client.client import Client
 from minik8s.client.transport_grpc import GrpcTransport
 from minik8s.control.apiserver.grpc import GrpcFace
 from minik8s.control.apiserver.metrics import Metrics
+from minik8s.control.apiserver.resources import ALL
 from minik8s.kit.clock import SystemClock
 from minik8s.kit.tls import Authority
 
@@ -29,7 +30,7 @@ async def faces(directory, count=2):
         servers, stacks = [], []
         for _ in range(count):
             stack = contextlib.AsyncExitStack()
-            face = GrpcFace(api, Metrics(CollectorRegistry()), "127.0.0.1:0", server, clock=SystemClock())
+            face = GrpcFace(api, Metrics(CollectorRegistry(), ALL), "127.0.0.1:0", server, clock=SystemClock())
             servers.append(f"127.0.0.1:{await stack.enter_async_context(face.serving())}")
             stacks.append(stack)
         try:
@@ -117,29 +118,82 @@ def test_a_wrong_certificate_is_refused_and_nothing_is_sent(tmp_path, wrong):
             identity = admin if wrong == "server name" else stranger
             transport = GrpcTransport(servers, identity, timeout_s=1, server_name=name)
             with pytest.raises(StatusError) as caught:
-                await Client(transport, field_manager="t").create(CONFIGMAPS, {"metadata": {"name": "b"}}, namespace="x")
+                await Client(transport, field_manager="t").create(
+                    CONFIGMAPS, {"metadata": {"name": "b"}}, namespace="x"
+                )
             assert caught.value.reason == "ServiceUnavailable"
             await transport.close()
 
     asyncio.run(main())
 
 
-def test_a_server_that_hangs_is_noticed_by_its_watcher_within_seconds():
-    async def main():
-        # Accepts connections and says nothing: as a stopped process does, for what a client can tell.
-        accepted = []
-        server = await asyncio.start_server(lambda reader, writer: accepted.append(writer), "127.0.0.1", 0)
-        port = server.sockets[0].getsockname()[1]
-        transport = GrpcTransport([f"127.0.0.1:{port}"], timeout_s=3)
-        with pytest.raises(StatusError) as caught:
-            await Client(transport, field_manager="t").list(CONFIGMAPS)
-        assert caught.value.reason in ("Timeout", "ServiceUnavailable")
-        await transport.close()
-        for writer in accepted:
+class Wire:
+    """A TCP connection's path that can be cut without either end being told."""
+
+    def __init__(self, port):
+        self._port = port
+        self.is_cut = False
+        self._tasks = set()
+
+    async def listen(self):
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        return self._server.sockets[0].getsockname()[1]
+
+    async def _serve(self, reader, writer):
+        try:
+            other_reader, other_writer = await asyncio.open_connection("127.0.0.1", self._port)
+        except OSError:
             writer.close()
-        server.close()
+            return
+        for source, sink in ((reader, other_writer), (other_reader, writer)):
+            self._tasks.add(asyncio.ensure_future(self._pump(source, sink)))
+
+    async def _pump(self, source, sink):
+        with contextlib.suppress(OSError):
+            while data := await source.read(65536):
+                if not self.is_cut:
+                    sink.write(data)
+
+    def close(self):
+        self._server.close()
+        for task in self._tasks:
+            task.cancel()
+
+
+def test_a_server_that_falls_silent_is_noticed_by_its_watchers_and_reads_go_elsewhere(tmp_path):
+    async def main():
+        async with faces(tmp_path) as (_, servers, _, admin):
+            wires = [Wire(int(server.rpartition(":")[2])) for server in servers]
+            transport = GrpcTransport([f"127.0.0.1:{await wire.listen()}" for wire in wires], admin)
+            client = Client(transport, field_manager="test")
+            await client.create(CONFIGMAPS, {"metadata": {"name": "a"}}, namespace="default")
+            streams = [await client.watch(CONFIGMAPS, namespace="default", revision=1) for _ in range(4)]
+            readers = [asyncio.ensure_future(_drain(stream)) for stream in streams]
+            await asyncio.sleep(0.2)
+            wires[0].is_cut = True
+            async with asyncio.timeout(10):
+                # Round robin: half of the watches are on the silent server.
+                done, _ = await asyncio.wait(readers, return_when=asyncio.FIRST_COMPLETED)
+                assert all(task.result() in ("Timeout", "ServiceUnavailable") for task in done)
+                for _ in range(4):
+                    await client.get(CONFIGMAPS, "a", namespace="default")
+            for reader in readers:
+                reader.cancel()
+            await asyncio.gather(*readers, return_exceptions=True)
+            await transport.close()
+            for wire in wires:
+                wire.close()
 
     asyncio.run(main())
+
+
+async def _drain(stream):
+    try:
+        async for _ in stream:
+            pass
+    except StatusError as error:
+        return error.reason
+    return "ended"
 
 
 def _pod():

@@ -3,8 +3,9 @@
 import asyncio
 import random
 
-from minik8s.client.workqueue import WorkQueue
 from sim.store.virtual_loop import run
+
+from minik8s.client.workqueue import WorkQueue
 
 
 def queue() -> WorkQueue:

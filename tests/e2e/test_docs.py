@@ -1,4 +1,4 @@
-"""The README's tour, typed as it stands there."""
+"""What the README promises: its tour, typed as it stands there; the demonstration; links that lead somewhere."""
 
 import os
 import re
@@ -10,8 +10,6 @@ import pytest
 
 from .harness import ROOT, find_kubectl, strays
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("kubectl_or_skip")]
-
 
 def tour() -> list[str]:
     """The commands of README's section «Sixty seconds», comments cut off."""
@@ -21,6 +19,23 @@ def tour() -> list[str]:
     return [line.split("  #")[0].strip() for line in block[1].splitlines()]
 
 
+@pytest.mark.parametrize("page", ["README.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md")))])
+def test_links_lead_to_files_of_the_repository(page: str) -> None:
+    targets = re.findall(r"\]\((?!https?:|#)([^)#]+)", (ROOT / page).read_text())
+    assert [target for target in targets if not ((ROOT / page).parent / target).exists()] == []
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("kubectl_or_skip")
+def test_the_demonstration_holds_with_three_dead_leaders() -> None:
+    line = [sys.executable, str(ROOT / "scripts/demo.d/demo.py"), "--kills", "3"]
+    done = subprocess.run(line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=170)
+    assert done.returncode == 0, done.stdout
+    assert done.stdout.rstrip().endswith("Every proof held.")
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("kubectl_or_skip")
 def test_the_tour_of_the_readme_works(directory: Path) -> None:
     commands = directory / "bin"
     commands.mkdir()

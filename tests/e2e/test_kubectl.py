@@ -66,6 +66,12 @@ def test_nodes_are_ready_and_describe_shows_them(cluster: Cluster) -> None:
     assert "kubernetes.io/hostname=node-0" in described
 
 
+def test_status_is_well_and_shows_the_store(cluster: Cluster) -> None:
+    shown = cluster.minik8s("status").stdout
+    assert "leader" in shown
+    assert "unwell" not in shown
+
+
 def test_apply_runs_a_deployment_and_applying_again_changes_nothing(cluster: Cluster, web: str) -> None:
     assert len(pods(cluster, web)) == 3
     assert "deployment.apps/web unchanged" in cluster.kubectl("apply", "-n", web, "-f", str(WEB))

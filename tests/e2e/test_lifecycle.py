@@ -102,6 +102,22 @@ def test_ctrl_c_ends_a_foreground_cluster(small: Cluster) -> None:
     assert not small.kubeconfig.exists()
 
 
+def test_up_interrupted_half_way_leaves_no_process(small: Cluster) -> None:
+    line = [MINIK8S, "up", "--name", "small", "--data-dir", str(small.data_directory), *SMALL]
+    line += ["--kubeconfig", str(small.kubeconfig)]
+    with subprocess.Popen(
+        line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=small.environment
+    ) as up:
+        assert up.stdout is not None
+        while "first process" not in (printed := up.stdout.readline()):
+            assert printed, "up ended"
+        up.send_signal(signal.SIGINT)
+        assert "interrupted" in up.stdout.read()
+        assert up.wait(30) == 1
+    assert not strays(small.directory)
+    small.up(*SMALL)
+
+
 def test_two_clusters_run_side_by_side_in_one_kubeconfig(directory: Path) -> None:
     clusters = [Cluster(directory, name) for name in ("one", "two")]
     config = directory / ".kube/config"

@@ -70,7 +70,9 @@ def command(
         secure_port=secure_port,
         grpc_port=grpc_port,
         kubelet_identity=kubelet_identity,
-        core=CoreConfig(service_cidr=_network(service_cluster_ip_range), secure_port=secure_port),
+        core=CoreConfig(
+            service_cidr=_network(service_cluster_ip_range), bind_address=bind_address, secure_port=secure_port
+        ),
     )
     rng = ids.system_random()
     endpoints = _endpoints(etcd_servers, store_identity)

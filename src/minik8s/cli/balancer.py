@@ -1,17 +1,21 @@
-"""The address in front of several API servers: a TCP balancer that looks no further than connections.
+"""The address in front of several API servers: a TCP balancer that asks them how they are.
 
 TLS passes through, so client certificates reach the API server and no key is needed here. Connections go round robin
 to backends believed well; one that refuses is left out at once and the next is tried, so a killed API server costs its
-clients a reconnect and no error. Left-out backends are tried again every `probe_interval_s`.
+clients a reconnect and no error. Every `probe_interval_s` each backend's /readyz is asked, so one that is frozen or has
+lost its store gets no new connections; without an authority to know it by, those left out are merely connected to.
 """
 
 import asyncio
 import errno
 import socket
+import ssl
 from asyncio import StreamReader, StreamWriter, sleep
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
+import aiohttp
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from minik8s.kit import health
@@ -29,8 +33,10 @@ class Config:
 
     listen: Address
     backends: tuple[Address, ...]
+    ca_file: Path | None = None  # whom the backends' certificates are signed by; None: /readyz is not asked
     connect_timeout_s: float = 2.0
-    probe_interval_s: float = 0.5  # how often a left-out backend is tried; those in use are seen by their connections
+    probe_interval_s: float = 0.5
+    probe_timeout_s: float = 1.5  # a backend that takes longer to say that it is ready is left out
     connections_max: int = 4096  # beyond them new ones are refused at once: better than slow for all
     buffer_bytes: int = 64 * 1024
 
@@ -59,7 +65,7 @@ class Balancer:
 
     def __init__(self, config: Config) -> None:
         self._config = config
-        self._backends = Backends(config.backends)
+        self.backends = Backends(config.backends)
         self._connections: set[asyncio.Task[None]] = set()
         self.registry = CollectorRegistry()
         prefix, registry = "minik8s_loadbalancer", self.registry
@@ -70,8 +76,8 @@ class Balancer:
 
     def checks(self) -> Mapping[str, health.Check]:
         """Well while any backend is."""
-        all_out = "every backend refuses connections"
-        return {"backends": lambda: all_out if len(self._backends.out) == len(self._config.backends) else None}
+        all_out = "no backend is well"
+        return {"backends": lambda: all_out if len(self.backends.out) == len(self._config.backends) else None}
 
     async def run(self) -> None:
         """Listen and carry bytes until cancelled. Raises StartError."""
@@ -90,26 +96,57 @@ class Balancer:
                 connection.cancel()
 
     async def _probe(self) -> None:
-        while True:
-            await sleep(self._config.probe_interval_s)
-            for address in sorted(self._backends.out):
-                if opened := await self._connect(address):
-                    opened[1].close()
+        """Ask every backend, again and again; the only place that takes one back."""
+        async with self._session() as session:
+            while True:
+                await sleep(self._config.probe_interval_s)
+                async with asyncio.TaskGroup() as group:
+                    for address in self._config.backends:
+                        group.create_task(self._ask(session, address))
+
+    def _session(self) -> aiohttp.ClientSession:
+        timeout = aiohttp.ClientTimeout(total=self._config.probe_timeout_s)
+        if self._config.ca_file is None:
+            return aiohttp.ClientSession(timeout=timeout)
+        try:
+            context = ssl.create_default_context(cafile=str(self._config.ca_file))
+        except (OSError, ssl.SSLError) as error:
+            raise StartError(f"cannot use the authority {self._config.ca_file}: {error}") from error
+        return aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=context), timeout=timeout)
+
+    async def _ask(self, session: aiohttp.ClientSession, address: Address) -> None:
+        if self._config.ca_file is None:
+            if address in self.backends.out and (opened := await self._connect(address)):
+                opened[1].close()
+                self._take_back(address)
+            return
+        try:
+            async with session.get(f"https://{_text(address)}/readyz") as answer:
+                if answer.status == 200:
+                    self._take_back(address)
+                else:
+                    self._leave_out(address, f"/readyz answers {answer.status}")
+        except (OSError, aiohttp.ClientError) as error:  # a TimeoutError is an OSError
+            self._leave_out(address, str(error) or "no answer from /readyz")
+
+    def _leave_out(self, address: Address, why: str) -> None:
+        if address not in self.backends.out:
+            log.warning("backend left out", backend=_text(address), error=why)
+        self.backends.out.add(address)
+
+    def _take_back(self, address: Address) -> None:
+        if address in self.backends.out:
+            log.info("backend is back", backend=_text(address))
+        self.backends.out.discard(address)
 
     async def _connect(self, address: Address) -> tuple[StreamReader, StreamWriter] | None:
-        """A connection to a backend, or None; either way what is known of it is brought up to date."""
+        """A connection to a backend, or None; one that cannot be had leaves the backend out."""
         try:
             async with asyncio.timeout(self._config.connect_timeout_s):
-                opened = await asyncio.open_connection(*address, limit=self._config.buffer_bytes)
+                return await asyncio.open_connection(*address, limit=self._config.buffer_bytes)
         except OSError as error:  # a TimeoutError is one
-            if address not in self._backends.out:
-                log.warning("backend left out", backend=_text(address), error=str(error) or "timeout")
-            self._backends.out.add(address)
+            self._leave_out(address, str(error) or "timeout")
             return None
-        if address in self._backends.out:
-            log.info("backend is back", backend=_text(address))
-            self._backends.out.discard(address)
-        return opened
 
     async def _accept(self, reader: StreamReader, writer: StreamWriter) -> None:
         task = asyncio.current_task()
@@ -120,7 +157,7 @@ class Balancer:
             return
         self._connections.add(task)
         try:
-            for address in self._backends.order():
+            for address in self.backends.order():
                 if opened := await self._connect(address):
                     self._accepted.labels(_text(address)).inc()
                     await _join((reader, writer), opened)

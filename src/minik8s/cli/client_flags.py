@@ -58,6 +58,7 @@ def _identity(authority: Path | None, certificate: Path | None, key: Path | None
     for flag, path in files.items():
         if path is None:
             raise click.UsageError(f"{flag} is missing: TLS takes all of {', '.join(files)}")
+    for flag, path in files.items():
         try:
             path.read_bytes()
         except OSError as error:

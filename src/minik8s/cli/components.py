@@ -106,6 +106,7 @@ class _Layout:
         flags: Flags = {
             "listen": f"127.0.0.1:{self._port('loadbalancer')}",
             "backends": ",".join(backends),
+            "certificate-authority": self._certificates.admin().ca_file,
             "health-port": self._port("loadbalancer/health"),
         }
         return _task("loadbalancer", "loadbalancer", flags, stage=_STAGE_CLIENT)

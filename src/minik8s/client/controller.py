@@ -181,8 +181,7 @@ class Controller:
         writes = self._pending.get(key)
         if writes is None:
             return
-        while writes.doubtful:
-            plural = next(iter(writes.doubtful))
+        for plural in sorted(writes.doubtful):
             if plural in self._informers:
                 revision = await self._client.current_revision(self._informers[plural].kind)
                 writes.floors[plural] = max(writes.floors.get(plural, 0), revision)

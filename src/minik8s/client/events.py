@@ -39,6 +39,7 @@ class Note:
     type: str
     reason: str
     message: str
+    component: str
 
 
 class EventRecorder:
@@ -52,13 +53,22 @@ class EventRecorder:
         self._queue: asyncio.Queue[Note] = asyncio.Queue(QUEUE_MAX)
         self._written: OrderedDict[Note, tuple[str, int]] = OrderedDict()  # note → (name of its Event, count)
         self._budgets: OrderedDict[str, tuple[float, float]] = OrderedDict()  # uid → (tokens, at)
+        self._number = 0
         self.dropped = 0
 
-    def event(self, obj: Any, type_: str, reason: str, message: str) -> None:
-        """Say `reason: message` about `obj`, as NORMAL or WARNING."""
+    def event(self, obj: Any, type_: str, reason: str, message: str, *, component: str = "") -> None:
+        """Say `reason: message` about `obj`, as NORMAL or WARNING; as `component`, if it is not the recorder's."""
         meta = obj.metadata
         note = Note(
-            obj.apiVersion, obj.kind, meta.namespace or "", meta.name, meta.uid or "", type_, reason, message[:1024]
+            obj.apiVersion,
+            obj.kind,
+            meta.namespace or "",
+            meta.name,
+            meta.uid or "",
+            type_,
+            reason,
+            message[:1024],
+            component or self._component,
         )
         try:
             self._queue.put_nowait(note)
@@ -102,7 +112,9 @@ class EventRecorder:
             except StatusError as error:
                 if error.reason != "NotFound":  # its hour is over: begin anew
                     raise
-        name = f"{note.name}.{int(self._clock.now_s() * 1e9):x}"
+        # As upstream, the time in the name keeps it unique; two of one moment must differ too.
+        self._number = max(self._number + 1, int(self._clock.now_s() * 1e9))
+        name = f"{note.name}.{self._number:x}"
         await self._client.create(EVENTS, self._document(note, name, namespace, now))
         self._remember(note, name, 1)
 
@@ -115,7 +127,7 @@ class EventRecorder:
         involved = {"kind": note.kind, "name": note.name, "uid": note.uid, "apiVersion": note.api_version}
         if note.namespace:
             involved["namespace"] = note.namespace
-        source = {"component": self._component} | ({"host": self._host} if self._host else {})
+        source = {"component": note.component} | ({"host": self._host} if self._host else {})
         return {
             "metadata": {"name": name, "namespace": namespace},
             "involvedObject": involved,
@@ -123,7 +135,7 @@ class EventRecorder:
             "message": note.message,
             "type": note.type,
             "source": source,
-            "reportingComponent": self._component,
+            "reportingComponent": note.component,
             "reportingInstance": self._host,
             "firstTimestamp": now,
             "lastTimestamp": now,

@@ -31,6 +31,11 @@ class Timing:
     renew_deadline_s: float = 10.0
     retry_period_s: float = 2.0
 
+    @property
+    def attempt_s(self) -> float:
+        """How long one try may take, and how often a holder renews: each renewal is a write of the store."""
+        return max(self.retry_period_s, self.renew_deadline_s / 3)
+
     def fault(self) -> str | None:
         """What is wrong with these, in upstream's words."""
         if self.lease_duration_s < 1:
@@ -93,7 +98,7 @@ class LeaderElection:
     async def run(self, lead: Callable[[], Awaitable[None]]) -> None:
         """Call `lead` while leading, cancel it when not; for ever. An exception of `lead` ends it all."""
         while True:
-            while not await self._try(self._timing.renew_deadline_s):
+            while not await self._try(self._timing.attempt_s):
                 await self._pause()
             log.info("became leader", lease=self._name, identity=self._identity)
             self.is_leader = True
@@ -115,17 +120,18 @@ class LeaderElection:
             task.cancel()
 
     async def _renew_until_lost(self) -> None:
-        renewed_s = self._clock.monotonic_s()
-        while True:
-            left_s = renewed_s + self._timing.renew_deadline_s - self._clock.monotonic_s()
-            if left_s <= 0:
-                return
-            # Three tries per deadline are enough; each is a write of the store.
-            await sleep(min(left_s, max(self._timing.retry_period_s, self._timing.renew_deadline_s / 3)))
+        deadline_s = self._clock.monotonic_s() + self._timing.renew_deadline_s
+        pause_s = self._timing.attempt_s
+        while (left_s := deadline_s - self._clock.monotonic_s()) > 0:
+            await sleep(min(left_s, pause_s))
             asked_s = self._clock.monotonic_s()
-            if await self._try(max(renewed_s + self._timing.renew_deadline_s - asked_s, 0.01)):
+            # A call that hangs, on a server that is frozen, must leave time for another to another server.
+            if await self._try(min(self._timing.attempt_s, max(deadline_s - asked_s, 0.01))):
                 # Counted from before the request: others count from when it took effect, which is later.
-                renewed_s = asked_s
+                deadline_s = asked_s + self._timing.renew_deadline_s
+                pause_s = self._timing.attempt_s
+            else:
+                pause_s = self._timing.retry_period_s / 5
 
     async def _try(self, timeout_s: float) -> bool:
         """Take or renew the Lease; whether it is ours now."""

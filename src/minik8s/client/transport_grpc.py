@@ -36,10 +36,13 @@ _READS = frozenset({"get", "list"})
 _RETRY_DELAY_S = 0.1
 
 _OPTIONS: list[tuple[str, Any]] = [
-    # A peer that vanished without closing (its machine, or SIGSTOP) is noticed after 3 + 3 s. The server must permit
-    # pings this often: grpc.http2.min_ping_interval_without_data_ms.
-    ("grpc.keepalive_time_ms", 3000),
-    ("grpc.keepalive_timeout_ms", 3000),
+    # A peer that vanished without closing (its machine, or SIGSTOP) is noticed after 2 + 2 s. The server must permit
+    # pings this often (grpc.http2.min_ping_interval_without_data_ms). They are answered by gRPC's own thread: a server
+    # that is merely busy is not taken for dead.
+    ("grpc.keepalive_time_ms", 2000),
+    ("grpc.keepalive_timeout_ms", 2000),
+    # Without this one, gRPC (1.85) waits a minute for the answer whatever the line above says.
+    ("grpc.http2.ping_timeout_ms", 2000),
     ("grpc.http2.max_pings_without_data", 0),
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 1000),

@@ -68,16 +68,18 @@ class _CuttableWatch:
             raise StoreError("UNAVAILABLE", "cut")
         messages = aiter(self._watch)
         broken = asyncio.ensure_future(self._broken.wait())
+        message: asyncio.Future[Any] = broken
         try:
             while True:
                 message = asyncio.ensure_future(anext(messages))
                 await asyncio.wait({message, broken}, return_when=asyncio.FIRST_COMPLETED)
                 if broken.done():
-                    message.cancel()
                     raise StoreError("UNAVAILABLE", "cut")
                 yield message.result()
         finally:
             broken.cancel()
+            message.cancel()
+            await asyncio.gather(broken, message, return_exceptions=True)
 
     async def request_progress(self) -> None:
         await self._watch.request_progress()

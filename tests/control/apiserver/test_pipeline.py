@@ -279,6 +279,32 @@ async def test_a_patch_to_something_invalid_is_refused(body, content_type, code)
         assert error.code == code
 
 
+@pytest.mark.parametrize("content_type", [MERGE_PATCH, STRATEGIC_MERGE_PATCH, JSON_PATCH])
+@scenario
+async def test_a_patch_as_deep_as_a_well_is_refused(content_type):
+    async with local_api() as api:
+        client = Client(api)
+        await client.create("configmaps", {"metadata": {"name": "a"}})
+        for depth in (400, 900, 100_000):
+            well = b'{"a":' * depth + b"1" + b"}" * depth
+            body = b'[{"op":"add","path":"/data","value":' + well + b"}]" if content_type == JSON_PATCH else well
+            patch = client.patch("configmaps", "a", body, content_type, fieldValidation="Strict")
+            assert (await refused(patch)).code == 400
+
+
+@pytest.mark.parametrize("body", [b'{"target":5}', b"[]", b"", b"{" * 100_000], ids=["type", "list", "none", "deep"])
+@scenario
+async def test_a_binding_that_makes_no_sense_is_refused(body):
+    async with local_api() as api:
+        assert (await refused(Client(api).call("create", "pods", "a", body, sub="binding"))).code == 400
+
+
+@scenario
+async def test_namespaces_are_not_deleted_as_a_collection():
+    async with local_api() as api:
+        assert (await refused(Client(api).call("deletecollection", "namespaces"))).code == 405
+
+
 @scenario
 async def test_a_patch_of_nothing_is_not_found():
     async with local_api() as api:

@@ -109,7 +109,7 @@ async def test_a_create_that_cannot_be_proven_is_a_timeout_and_is_sent_once():
     async with local_store() as store:
         faulty = FaultyStore(store, {1: LOST_BEFORE})
         with pytest.raises(StatusError) as caught:
-            await made(faulty, settle_timeout_s=0.1).create(KEY, document())
+            await made(faulty, look_timeout_s=0.1).create(KEY, document())
         assert (caught.value.reason, faulty.txns) == ("Timeout", 1)
 
 

@@ -270,6 +270,34 @@ async def test_compaction_beyond_the_cache_ends_watches_with_410_and_the_cache_r
             assert (await take(again, 1))[0][:2] == ("ADDED", "c")
 
 
+@scenario
+async def test_a_list_is_right_although_the_store_does_not_tell_progress():
+    async with local_store() as store, local_core(store=store) as core:
+        core.cache.is_progress_sound = False
+        client = Client(core.api)
+        await client.create("a")
+        put = rpc.RequestOp(request_put=rpc.PutRequest(key=b"/elsewhere", value=b""))
+        newest = (await store.txn(rpc.TxnRequest(success=[put]))).header.revision
+        listed = await client.call("list")
+        assert listed["metadata"]["resourceVersion"] == str(newest)
+        assert [item["metadata"]["name"] for item in listed["items"]] == ["a"]
+
+
+@scenario
+async def test_rounds_of_compaction_keep_the_cache_at_the_stores_revision():
+    config = CoreConfig(compaction_interval_s=0.02)
+    async with local_core(config=config) as core:
+        core.cache.is_progress_sound = False
+        client = Client(core.api)
+        start = int(await client.revision())
+        while int(await client.revision()) < start + 3:
+            await asyncio.sleep(0.005)
+        assert [item["metadata"]["name"] for item in (await client.call("list"))["items"]] == []
+        await client.create("a")
+        with pytest.raises(StatusError):
+            await client.call("list", resourceVersion=str(start), resourceVersionMatch="Exact")
+
+
 LIST_NAMES = ["a", "b", "c", "d", "e"]
 
 

@@ -10,12 +10,14 @@ from sim.control.faulty import CALM
 from sim.control.story import simulate
 
 # Seeds that once found a fault stay here, with a word on it.
-FOUND: list[int] = []
+FOUND = [
+    27,  # a deletion given up arrived late, after another pod had been chosen in its place: one too many went
+]
 
 
 @pytest.mark.parametrize("seed", [1, 2, *FOUND])
 def test_a_life_under_faults_keeps_every_promise(seed):
-    simulate(seed)
+    simulate(seed, chapters=8 if seed in FOUND else 4)
 
 
 def test_a_life_without_faults_keeps_every_promise():

@@ -90,6 +90,9 @@ class World:
         """Wait, without faults, until the Deployments are what they should be."""
         before, self.faults = self.faults, CALM
         self.set_faults(CALM)
+        revision = await self.client.current_revision(NODES)
+        for informer in (self.deployments, self.replicasets, self.pods):
+            await informer.reach(revision)
         await self.until(lambda: all(self._is_settled(name) for name in names), within_s=within_s)
         self.set_faults(before)
 

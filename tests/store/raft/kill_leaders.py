@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
 
+from minik8s.kit import tls
 from store.raft.members import free_ports
 
 NAMES = ("a", "b", "c")
@@ -52,6 +53,8 @@ class Harness:
     def __init__(self, directory: pathlib.Path, writers: int) -> None:
         self.directory = directory
         self.writers = writers
+        # Before the members start: they would each make one.
+        tls.Authority(directory / "ca")
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.leader: tuple[int, str] = (0, "")
         self.quiet: set[str] = set()

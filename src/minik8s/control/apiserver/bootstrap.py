@@ -1,7 +1,12 @@
-"""What exists in every cluster because the apiserver makes it: namespaces, the service `kubernetes`, priority classes.
+"""What every cluster has because the apiserver makes it: namespaces, the service `kubernetes`, priority classes.
 
-Called by `server` at start. Several apiservers may start at once: what another one made is fine.
+Called by `core` at start. Several apiservers may start at once: what another one made is fine. Each keeps an
+EndpointSlice of its own (upstream's share one), as several on one host differ in their ports. The slice of an
+apiserver that died stays until it is back: proxies pass over an endpoint that does not answer.
 """
+
+from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 
@@ -13,11 +18,10 @@ from minik8s.kit.log import get_logger
 
 log = get_logger(__name__)
 
-_SCHEDULING = "scheduling.k8s.io"
 NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
 
 
-async def bootstrap(handler: Handler, *, service_address: str, secure_port: int) -> None:
+async def bootstrap(handler: Handler, *, service_address: str, bind_address: str, secure_port: int) -> None:
     """Create what is missing. Raises StatusError when the store does not answer."""
     for name in NAMESPACES:
         await _create(handler, "namespaces", "", {"metadata": {"name": name}})
@@ -30,11 +34,25 @@ async def bootstrap(handler: Handler, *, service_address: str, secure_port: int)
         },
     }
     await _create(handler, "services", "default", service)
+    endpoints: dict[str, Any] = {
+        "metadata": {
+            "name": f"kubernetes-{bind_address.replace(':', '-')}-{secure_port}",
+            "labels": {"kubernetes.io/service-name": "kubernetes"},
+        },
+        "addressType": "IPv6" if ":" in bind_address else "IPv4",
+        "endpoints": [{"addresses": [bind_address], "conditions": {"ready": True}}],
+        "ports": [{"name": "https", "port": secure_port, "protocol": "TCP"}],
+    }
+    await _create(handler, "endpointslices", "default", endpoints, group="discovery.k8s.io")
     for name, value in SYSTEM_CLASSES.items():
-        await _create(handler, "priorityclasses", "", {"metadata": {"name": name}, "value": value}, _SCHEDULING)
+        await _create(
+            handler, "priorityclasses", "", {"metadata": {"name": name}, "value": value}, group="scheduling.k8s.io"
+        )
 
 
-async def _create(handler: Handler, plural: str, namespace: str, document: dict[str, object], group: str = "") -> None:
+async def _create(
+    handler: Handler, plural: str, namespace: str, document: Mapping[str, Any], *, group: str = ""
+) -> None:
     request = Request("create", group, "v1", plural, namespace, body=msgspec.json.encode(document))
     try:
         await handler.call(request)

@@ -12,7 +12,9 @@ from minik8s.wire.etcd import rpc_pb2 as rpc
 
 log = get_logger(__name__)
 
-KEY = b"compact_rev_key"
+# Upstream's name, but below the prefix that the watch cache follows: were it outside, each round would leave the store
+# at a revision that no change brings the cache to.
+KEY = b"/registry/compact_rev_key"
 
 
 class Compactor:

@@ -34,7 +34,8 @@ class CoreConfig:
     """What the API itself is configured by."""
 
     service_cidr: str = "10.96.0.0/16"
-    secure_port: int = 6443  # where the service `kubernetes` leads
+    bind_address: str = "127.0.0.1"  # with the port: where the service `kubernetes` leads
+    secure_port: int = 6443
     compaction_interval_s: float = 300.0
     watch_cache: WatchCacheConfig = field(default_factory=WatchCacheConfig)
 
@@ -78,7 +79,12 @@ class Core:
         address = str(ip_network(self.config.service_cidr)[1])
         while not self.is_bootstrapped:
             try:
-                await bootstrap(handler, service_address=address, secure_port=self.config.secure_port)
+                await bootstrap(
+                    handler,
+                    service_address=address,
+                    bind_address=self.config.bind_address,
+                    secure_port=self.config.secure_port,
+                )
                 self.is_bootstrapped = True
             except StatusError as error:
                 log.warning("cannot create the first objects yet", error=error.message)

@@ -15,6 +15,7 @@ from minik8s.api.request import Request, Response
 from minik8s.control.apiserver import versions, views
 from minik8s.control.apiserver.authn import User
 from minik8s.control.apiserver.authz import authorize
+from minik8s.control.apiserver.discovery import verbs_of
 from minik8s.control.apiserver.pipeline import Call, Pipeline, success
 from minik8s.control.apiserver.reads import Reader
 from minik8s.control.apiserver.resource import Resource
@@ -83,6 +84,8 @@ class Handler:
             raise errors.unknown_path()
         if request.namespace and not resource.namespaced:
             raise errors.unknown_path()
+        if not request.subresource and request.verb not in verbs_of(resource):
+            raise errors.method_not_allowed()
         is_single = request.verb in ("get", "update", "patch", "delete") or request.subresource
         if is_single and not request.name:
             raise errors.method_not_allowed()

@@ -84,6 +84,9 @@ class _Face:
             )
         except web.HTTPException as error:
             answer = _status(StatusError("", error.reason, code=error.status))
+        except Exception as error:  # our bug; the client still gets a Status, and the log the traceback
+            log.error("request failed", method=request.method, path=request.path, exc_info=True)
+            answer = _status(errors.internal(f"{type(error).__name__}, see the apiserver's log"))
         if not answer.prepared:
             self._add_headers(answer)
         return answer
@@ -145,9 +148,15 @@ class _Face:
         return answer
 
     async def _watch(self, http: web.Request, user: User, request: Request, shape: rest.Shape) -> web.StreamResponse:
-        watcher = await self._parts.api.as_user(user).watch(request)
-        resource = self._parts.api.find(request.group, request.version, request.resource)
-        line = rest.event_renderer(shape, resource, request, self._clock.now_s)
+        handler = self._parts.api.as_user(user)
+        line = rest.event_renderer(shape, handler.resolve(request), request, self._clock.now_s)
+        try:
+            watcher = await handler.watch(request)
+        except StatusError as error:
+            if error.reason != "Expired":
+                raise
+            # As upstream: that history is gone is an event of the watch.
+            return web.Response(body=line(_error_event(error)), headers={"Content-Type": shape.content_type})
         answer = web.StreamResponse(headers={"Content-Type": shape.content_type})
         self._add_headers(answer)
         answer.enable_chunked_encoding()
@@ -205,7 +214,11 @@ async def _chunks(watcher: Watcher | ConvertedWatcher, line: Callable[[WatchEven
         async for events in watcher.batches():
             yield b"".join(map(line, events))
     except StatusError as error:
-        yield line(WatchEvent("ERROR", _encode(error.status()), 0))
+        yield line(_error_event(error))
+
+
+def _error_event(error: StatusError) -> WatchEvent:
+    return WatchEvent("ERROR", _encode(error.status()), 0)
 
 
 async def _respond(http: web.Request, body: bytes, code: int, content_type: str) -> web.Response:

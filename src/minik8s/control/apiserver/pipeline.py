@@ -22,7 +22,7 @@ from minik8s.control.apiserver.authn import User
 from minik8s.control.apiserver.leases import Leases
 from minik8s.control.apiserver.registry import ClaimTaken, Registry, Stored, Superseded, key_of
 from minik8s.control.apiserver.resource import Claim, Document, Resource
-from minik8s.control.apiserver.views import OBJECT, View, bind
+from minik8s.control.apiserver.views import OBJECT, Binding, View, bind
 from minik8s.kit.clock import Clock, timestamp
 
 _CREATE_ATTEMPTS = 8  # of generated names and addresses, as upstream
@@ -136,13 +136,13 @@ class Pipeline:
     async def bind(self, call: Call) -> Response:
         """POST to pods/binding. Raises StatusError Conflict if the pod is bound."""
         try:
-            binding = msgspec.json.decode(call.request.body, type=dict)
+            binding = msgspec.json.decode(call.request.body, type=Binding)
         except msgspec.DecodeError as error:
             raise errors.bad_request(
                 f"the object provided is unrecognized (must be of type Binding): {error}"
             ) from None
-        view = View(write=lambda old, given: bind(old, given, timestamp(self._clock)))
-        done = await self._rewrite(call, view, lambda old: (view.write(old, binding), []))
+        now = timestamp(self._clock)
+        done = await self._rewrite(call, OBJECT, lambda old: (bind(old, binding, now), []))
         return Response(_encode(success()), done.revision, 201)
 
     async def delete(self, call: Call) -> Response:

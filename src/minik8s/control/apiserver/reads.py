@@ -24,7 +24,9 @@ from minik8s.control.apiserver.watchers import INDEXED_FIELDS, Entry, Selection,
 
 INITIAL_EVENTS_END = "k8s.io/initial-events-end"
 _TOO_LARGE_TIMEOUT_S = 3.0  # as upstream: how long a revision of the future is waited for
+_NO_PROGRESS_TIMEOUT_S = 0.5
 _FILL_TIMEOUT_S = 10.0
+_PAGE_OBJECTS_MIN = 500  # read at once where a selector may pass few of them
 _CONTINUE_EXPIRED = (
     "The provided continue parameter is too old to display a consistent list result. You can start a new list "
     "without the continue parameter."
@@ -113,7 +115,6 @@ class Reader:
         _check_initial_events(initial, match, bookmarks)
         text = query.get("resourceVersion", "")
         revision = _revision(query)
-        await self._wait_until_filled()
         replays = _is_true(initial) if initial else text in ("", "0")
         if not await self._catch_up(text):
             raise errors.service_unavailable("the apiserver has not caught up with the store")
@@ -155,15 +156,19 @@ class Reader:
 
     async def _catch_up(self, revision: str) -> bool:
         """Bring the cache to what `resourceVersion` asks for; False if the store must answer instead."""
-        await self._wait_until_filled()
-        if revision == "0":
-            return True
-        if not revision:
-            return await self._cache.reach(await self._registry.current_revision(), _TOO_LARGE_TIMEOUT_S)
-        wanted = int(revision)
-        if await self._cache.reach(wanted, _TOO_LARGE_TIMEOUT_S):
-            return True
-        raise too_large_revision(wanted, self._cache.revision)
+        wanted = int(revision) if revision else await self._registry.current_revision()
+        while True:
+            await self._wait_until_filled()
+            is_reached = await self._cache.reach(wanted, self._patience_s(revision))
+            if self._cache.filled.is_set():  # If not, it is being filled anew: what it was does not count.
+                break
+        if revision and not is_reached:
+            raise too_large_revision(wanted, self._cache.revision)
+        return is_reached
+
+    def _patience_s(self, revision: str) -> float:
+        """How long to wait for the cache: not long where the store would answer, and progress cannot be asked for."""
+        return _TOO_LARGE_TIMEOUT_S if revision or self._cache.is_progress_sound else _NO_PROGRESS_TIMEOUT_S
 
     async def _wait_until_filled(self) -> None:
         try:
@@ -191,8 +196,9 @@ class Reader:
         start = prefix_of(resource) + token.start.encode() + b"\0" if token.start else b""
         bodies: list[bytes] = []
         revision = token.revision
+        page_limit = max(limit, _PAGE_OBJECTS_MIN) if limit and _is_selective(selection) else limit
         while True:
-            page = await self._page(prefix, start, limit, revision, is_continued=bool(token.start))
+            page = await self._page(prefix, start, page_limit, revision, is_continued=bool(token.start))
             revision = page.revision
             for stored in page.items:
                 start = stored.key + b"\0"

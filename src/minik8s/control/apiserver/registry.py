@@ -125,10 +125,13 @@ class ClaimTaken(Exception):
 class Registry:
     """Reads and optimistic writes. All methods raise StatusError for what the store cannot do."""
 
-    def __init__(self, store: Store, *, rng: random.Random, settle_timeout_s: float = 8.0) -> None:
+    def __init__(
+        self, store: Store, *, rng: random.Random, settle_timeout_s: float = 8.0, look_timeout_s: float = 3.0
+    ) -> None:
         self.store = store
         self._rng = rng
-        self._settle_timeout_s = settle_timeout_s  # how long the outcome of an unanswered write is looked for
+        self._settle_timeout_s = settle_timeout_s  # how long an unanswered update or deletion is sent again
+        self._look_timeout_s = look_timeout_s  # how long an unanswered creation is looked for
 
     async def get(self, key: bytes) -> Stored | None:
         """The object now, linearizably; None if absent."""
@@ -228,7 +231,7 @@ class Registry:
     async def _look_for(self, key: bytes, value: bytes, cause: StoreError) -> Stored:
         """The object if its creation turns out to have happened."""
         loop = asyncio.get_running_loop()
-        deadline_s = loop.time() + self._settle_timeout_s
+        deadline_s = loop.time() + self._look_timeout_s
         backoff = Backoff(self._rng)
         while loop.time() < deadline_s:
             try:
@@ -301,5 +304,6 @@ def _status_error(error: StoreError) -> StatusError:
     if "request is too large" in error.text:
         return StatusError("RequestEntityTooLarge", error.text)
     if error.code in ("UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED", "RESOURCE_EXHAUSTED"):
-        return errors.service_unavailable(f"the store is not available: {error.text}")
+        # Without Retry-After: the time for trying again was spent here; kubectl would silently try ten times more.
+        return errors.service_unavailable(f"the store is not available: {error.text}", retry_after_s=0)
     return errors.internal(f"{error.code}: {error.text}")

@@ -55,7 +55,7 @@ class ApiServer:
         self._store = store
         self._clock = clock
         self._rng = rng
-        self._metrics = Metrics(self.registry)
+        self._metrics = Metrics(self.registry, resources.ALL)
 
     @property
     def api(self) -> Api:

@@ -8,6 +8,8 @@ import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import msgspec
+
 from minik8s.api import errors
 from minik8s.api.errors import Cause
 from minik8s.control.apiserver.resource import Document, Resource
@@ -80,10 +82,21 @@ APPROVAL = View(write=_write_approval)
 FINALIZE = View(write=_write_finalizers)
 
 
-def bind(pod: Document, binding: Document, now: str) -> Document:
+class Target(msgspec.Struct):
+    """The node of a Binding."""
+
+    name: str = ""
+
+
+class Binding(msgspec.Struct):
+    """v1 Binding, as far as it matters."""
+
+    target: Target = msgspec.field(default_factory=Target)
+
+
+def bind(pod: Document, binding: Binding, now: str) -> Document:
     """The pod on the node that a Binding names. Raises StatusError Conflict if it is on one."""
-    target = binding.get("target") or {}
-    node = target.get("name")
+    node = binding.target.name
     name = pod["metadata"]["name"]
     if not node:
         cause = Cause("FieldValueRequired", "Required value", "target.name")

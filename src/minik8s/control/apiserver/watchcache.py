@@ -38,7 +38,7 @@ _decode_json = msgspec.json.Decoder().decode
 class WatchCacheConfig:
     """Sizes and times of a WatchCache."""
 
-    history_changes: int = 8192  # per kind; a watch from before them is told 410 Expired
+    history_changes: int = 2048  # per kind; a watch from before them is told 410 Expired
     page_objects: int = 2000  # read at once while filling
     bookmark_interval_s: float = 60.0
     progress_interval_s: float = 0.1  # between requests for progress while somebody waits for a revision

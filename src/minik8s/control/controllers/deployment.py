@@ -168,7 +168,7 @@ class DeploymentController:
         except StatusError as error:
             if error.reason != "AlreadyExists":
                 message = f'Failed to create new replica set "{name}": {error.message}'
-                self._context.events.event(deployment, WARNING, "ReplicaSetCreateError", message)
+                self._tell(deployment, WARNING, "ReplicaSetCreateError", message)
                 raise
             live = await self._context.client.get(REPLICASETS, name, namespace=namespace)
             controller = controller_of(live)
@@ -227,7 +227,10 @@ class DeploymentController:
     def _tell_scaled(self, deployment: Deployment, name: str, before: int, after: int) -> None:
         way = "up" if after > before else "down"
         message = f"Scaled {way} replica set {name} from {before} to {after}"
-        self._context.events.event(deployment, NORMAL, "ScalingReplicaSet", message)
+        self._tell(deployment, NORMAL, "ScalingReplicaSet", message)
+
+    def _tell(self, deployment: Deployment, type_: str, reason: str, message: str) -> None:
+        self._context.events.event(deployment, type_, reason, message, component="deployment-controller")
 
 
 def _replicaset(

@@ -103,6 +103,8 @@ def _set_progress(
     if bounds.replicas == counts["updatedReplicas"] == counts["replicas"] == counts["availableReplicas"]:
         _set(conditions, "Progressing", "True", NEW_AVAILABLE, f"{subject} has successfully progressed.", now_s)
         return None
+    if found:
+        return float(deadline_s)
     if current is None or _has_progressed(deployment.status or DeploymentStatus(), counts):
         # Every step of progress restarts the deadline.
         conditions.setdefault("Progressing", {})["lastUpdateTime"] = ""

@@ -62,7 +62,7 @@ class NodeLifecycleController:
             log.warning("node fell silent", node=key, grace_s=self._grace_s)
             status = {"status": {"conditions": patches}}
             await writes.patch(NODES, key, status, patch_type=STRATEGIC_MERGE_PATCH, subresource="status")
-            self._context.events.event(node, NORMAL, "NodeNotReady", f"Node {key} status is now: NodeNotReady")
+            self._tell(node, "NodeNotReady", f"Node {key} status is now: NodeNotReady")
             return 0.0  # the rest follows from the conditions
         evict = not is_full_disruption(list(self._nodes.items.values()))
         taints = desired_taints(node, evict=evict, now_s=clock.now_s())
@@ -117,9 +117,12 @@ class NodeLifecycleController:
         if left_s is None or left_s > 0:
             return left_s
         meta = pod.metadata
-        self._context.events.event(pod, NORMAL, "TaintManagerEviction", f"Marking for deletion Pod {key_of(pod)}")
+        self._tell(pod, "TaintManagerEviction", f"Marking for deletion Pod {key_of(pod)}")
         await self._unless_gone(writes.delete(PODS, meta.name, namespace=meta.namespace, uid=meta.uid))
         return None
+
+    def _tell(self, obj: Node | Pod, reason: str, message: str) -> None:
+        self._context.events.event(obj, NORMAL, reason, message, component="node-controller")
 
     @staticmethod
     async def _unless_gone(call: Awaitable[object]) -> None:

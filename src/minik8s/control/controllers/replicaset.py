@@ -1,12 +1,13 @@
 """ReplicaSets: as many pods as the spec says, no more and no fewer.
 
 `plan` decides, the controller acts. Creating begins with one pod and doubles (upstream's slow start), so that a
-template which cannot be created costs one refused call and not hundreds. A create whose outcome is unknown is repeated
-under the same name: whichever of the two arrives, there is one pod.
+template which cannot be created costs one refused call and not hundreds. A write whose outcome is unknown may still
+arrive, after everything that is decided next. So it is repeated as it was: a create under the same name, a delete of
+the same pod. Whichever of the two arrives, there is one pod more, or less, and not two.
 """
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -47,8 +48,18 @@ class Plan:
     again_s: float | None = None  # when the next pod becomes available
 
 
-def plan(replicaset: ReplicaSet, pods: Iterable[Pod], *, related: Iterable[Pod], now_s: float) -> Plan:
-    """`pods` are those of the namespace that may be ours; `related` those of the same Deployment, for ranking."""
+def plan(
+    replicaset: ReplicaSet,
+    pods: Iterable[Pod],
+    *,
+    related: Iterable[Pod],
+    condemned: Collection[str] = (),
+    now_s: float,
+) -> Plan:
+    """`pods` are those of the namespace that may be ours; `related` those of the same Deployment, for ranking.
+
+    `condemned`: uids of pods whose deletion was asked for, with unknown outcome: they are the first to go.
+    """
     assert replicaset.spec is not None and replicaset.metadata is not None
     claimed = claim(replicaset, pods)
     active = [pod for pod in claimed.owned if pod_rules.is_active(pod)]
@@ -69,7 +80,11 @@ def plan(replicaset: ReplicaSet, pods: Iterable[Pod], *, related: Iterable[Pod],
         # Adopted pods count from the next look on.
         return Plan(claimed.adopt, claimed.release, status=status, again_s=again_s)
     surplus = len(active) - wanted
-    delete = pod_rules.victims(active, min(surplus, _BURST), related=related, now_s=now_s) if surplus > 0 else []
+    delete: list[Pod] = []
+    if surplus > 0:
+        delete = pod_rules.victims(active, len(active), related=related, now_s=now_s)
+        delete.sort(key=lambda pod: pod.metadata.uid not in condemned)  # stable: else as ranked
+        del delete[min(surplus, _BURST) :]
     create = min(max(-surplus, 0), _BURST)
     return Plan((), claimed.release, create, delete, status, again_s)
 
@@ -85,7 +100,9 @@ class ReplicaSetController:
         self._pods = context.informer(PODS)
         self._pods.add_index("namespace", lambda pod: [pod.metadata.namespace])
         self._replicasets.add_index("controller", _controller_uids)
-        self._doubtful: dict[str, list[str]] = {}  # key → names of pods whose creation nobody knows the outcome of
+        # Of creations and deletions of unknown outcome: key → names, and key → uids.
+        self._doubtful: dict[str, list[str]] = {}
+        self._condemned: dict[str, set[str]] = {}
 
     def watches(self) -> Iterable[Watch]:
         return (Watch(REPLICASETS, lambda replicaset: [key_of(replicaset)]), Watch(PODS, self._keys_of_pod))
@@ -94,14 +111,18 @@ class ReplicaSetController:
         replicaset = self._replicasets.get(key)
         if replicaset is None:
             self._doubtful.pop(key, None)
+            self._condemned.pop(key, None)
             return None
         assert replicaset.metadata is not None
         candidates = self._pods.by_index("namespace", replicaset.metadata.namespace or "")
         related = self._related(replicaset, candidates)
-        decided = plan(replicaset, candidates, related=related, now_s=self._context.clock.now_s())
+        condemned = self._condemned.pop(key, set()) & {pod.metadata.uid for pod in candidates}
+        if condemned:
+            self._condemned[key] = condemned
+        decided = plan(replicaset, candidates, related=related, condemned=condemned, now_s=self._context.clock.now_s())
         await self._claim(replicaset, decided, writes)
         failure = await self._create(key, replicaset, decided.create, writes)
-        failure = failure or await self._delete(replicaset, decided.delete, writes)
+        failure = failure or await self._delete(key, replicaset, decided.delete, writes)
         # What is known to be true is told even if acting on it failed.
         await self._write_status(replicaset, decided.status, failure, writes)
         if failure:
@@ -162,7 +183,7 @@ class ReplicaSetController:
         return None
 
     async def _delete(
-        self, replicaset: ReplicaSet, victims: Iterable[Pod], writes: Writes
+        self, key: str, replicaset: ReplicaSet, victims: Iterable[Pod], writes: Writes
     ) -> tuple[str, StatusError] | None:
         for pod in victims:
             meta = pod.metadata
@@ -170,6 +191,8 @@ class ReplicaSetController:
                 await writes.delete(PODS, meta.name, namespace=meta.namespace, uid=meta.uid)
             except StatusError as error:
                 self._tell(replicaset, WARNING, "FailedDelete", f"Error deleting: {error.message}")
+                if error.code >= 500:
+                    self._condemned.setdefault(key, set()).add(meta.uid)
                 return "FailedDelete", error
             self._tell(replicaset, NORMAL, "SuccessfulDelete", f"Deleted pod: {meta.name}")
         return None
@@ -203,7 +226,7 @@ class ReplicaSetController:
         return [*others, found | {"lastTransitionTime": timestamp(self._context.clock)}]
 
     def _tell(self, replicaset: ReplicaSet, type_: str, reason: str, message: str) -> None:
-        self._context.events.event(replicaset, type_, reason, message)
+        self._context.events.event(replicaset, type_, reason, message, component="replicaset-controller")
 
 
 def pod_document(replicaset: ReplicaSet, name: str) -> dict[str, Any]:

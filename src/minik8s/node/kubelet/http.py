@@ -105,9 +105,11 @@ class KubeletHttp:
                 await response.write(first)
                 async for chunk in chunks:
                     await response.write(chunk)
+            await response.write_eof()
         except FileNotFoundError as error:
             raise web.HTTPInternalServerError(text=f"the log file {path} does not exist\n") from error
-        await response.write_eof()
+        except ConnectionError:
+            log.debug("log reader left", pod=name, container=container_name)
         return response
 
     async def _attempt(self, uid: str, pod_name: str, container_name: str, *, previous: bool) -> ContainerView:

@@ -219,9 +219,10 @@ class Container:
             log.warning("container record not saved", container=self.record.id, error=error.strerror)
 
     def _open_pipes(self) -> None:
-        self._done_fd = shim.open_reader(self.home, "done")
         for name, stream in (("out", "stdout"), ("err", "stderr")):
             self._pipes[shim.open_reader(self.home, name)] = LineSplitter(stream)
+        # Last: it lets a shim that waits for us go, and with it what the pipes hold unless we hold them too.
+        self._done_fd = shim.open_reader(self.home, "done")
 
     def _copy(self, fd: int) -> bool:
         """One read's worth from a pipe to the log; False when there is nothing (more) to read."""
