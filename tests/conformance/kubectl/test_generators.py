@@ -1,9 +1,14 @@
 """`kubectl create` and its like for every kind they can make: in JSON up to 1.31, in protobuf from 1.32 on."""
 
+import base64
 import json
 from functools import partial
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from .cluster import Cluster, find_kubectl
 
@@ -72,3 +77,34 @@ def test_every_generator_makes_what_it_says(cluster: Cluster, namespace: str, ve
     assert "deployment.apps/web" in kubectl("get", "all", "-o", "name")
     for place in ("deployment/web", "job/j", "cronjob/cj", "ingress/i", "secret/s", "role/r", "pdb/p", "quota/q"):
         assert "Name:" in kubectl("describe", place)
+
+
+def test_everything_that_is_discovered_can_be_listed_and_explained(cluster: Cluster, namespace: str):
+    names = cluster.kubectl("api-resources", "--verbs=list", "-o", "name").split()
+    assert len(names) >= 44
+    listed = cluster.kubectl("--namespace", namespace, "get", ",".join(names), "--ignore-not-found")
+    assert "system-node-critical" in listed
+    for path in ("cronjob.spec.jobTemplate.spec", "hpa.spec.behavior", "networkpolicy.spec.ingress.from", "pdb.spec"):
+        assert "FIELDS:" in cluster.kubectl("explain", path)
+
+
+def test_a_signing_request_is_approved(cluster: Cluster, namespace: str):
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "carol")])
+    request = x509.CertificateSigningRequestBuilder().subject_name(name).sign(key, hashes.SHA256())
+    document = {
+        "apiVersion": "certificates.k8s.io/v1",
+        "kind": "CertificateSigningRequest",
+        "metadata": {"name": "carol"},
+        "spec": {
+            "request": base64.b64encode(request.public_bytes(serialization.Encoding.PEM)).decode(),
+            "signerName": "kubernetes.io/kube-apiserver-client",
+            "usages": ["client auth"],
+            "username": "somebody-else",
+        },
+    }
+    cluster.kubectl("create", "-f", "-", stdin=json.dumps(document))
+    pending = cluster.kubectl("get", "csr", "carol", "--no-headers").split()
+    assert pending[2:] == ["kubernetes.io/kube-apiserver-client", "kubernetes-admin", "<none>", "Pending"]
+    assert "approved" in cluster.kubectl("certificate", "approve", "carol")
+    assert cluster.kubectl("get", "csr", "carol", "--no-headers").split()[-1] == "Approved"

@@ -26,6 +26,7 @@ from minik8s.kit.run import StartError
 from minik8s.kit.tls import Authority, Identity, client_context, server_context
 
 from .harness import local_store, running, scenario
+from .protobuf_encoder import encode
 
 pytestmark = pytest.mark.slow
 GZIPPED_BYTES = 400_000
@@ -285,3 +286,23 @@ async def test_a_certificate_that_cannot_be_used_is_said_plainly(world):
         server = ApiServer(world.config, store, clock=SystemClock(), rng=random.Random(1))
         with pytest.raises(StartError, match="cannot use the certificates"):
             await server.run()
+
+
+@scenario
+async def test_bodies_in_protobuf_are_read_and_answered_in_json(world):
+    kind = {"Content-Type": "application/vnd.kubernetes.protobuf"}
+    path = "/api/v1/namespaces/default/configmaps"
+    body = encode({"kind": "ConfigMap", "apiVersion": "v1", "metadata": {"name": "c"}, "data": {"a": "b"}})
+    options = encode({"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": "Background"})
+    async with world.serving_api() as server, world.session(server, world.admin) as session:
+        accept = {"Accept": "application/vnd.kubernetes.protobuf,application/json"}
+        async with session.post(path, data=body, headers=kind | accept) as made:
+            assert (made.status, made.content_type) == (201, "application/json")
+            assert (await made.json())["data"] == {"a": "b"}
+        for bad in (b"k8s\0\x0a", body[:-9], b"{}"):
+            async with session.post(path, data=bad, headers=kind) as refused:
+                assert (refused.status, (await refused.json())["reason"]) == (400, "BadRequest")
+        async with session.patch(f"{path}/c", data=body, headers=kind) as refused:
+            assert refused.status == 415
+        async with session.delete(f"{path}/c", data=options, headers=kind) as gone:
+            assert (await gone.json())["status"] == "Success"
