@@ -33,6 +33,8 @@ def allowed(user, verb, resource, subresource=""):
         (SCHEDULER, "update", "leases", "", True),
         (SCHEDULER, "create", "events", "", True),
         (SCHEDULER, "delete", "pods", "", False),
+        (SCHEDULER, "list", "secrets", "", False),
+        (NODE, "get", "secrets", "", False),
         (NODE, "patch", "pods", "status", True),
         (NODE, "patch", "nodes", "status", True),
         (NODE, "create", "pods", "binding", False),

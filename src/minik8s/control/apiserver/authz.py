@@ -35,7 +35,10 @@ def _rule(verbs: frozenset[str], *resources: str) -> Rule:
 RULES: dict[str, tuple[Rule, ...]] = {
     # Users and groups; what a component needs and no more. Node users are limited further by NodeRestriction.
     "system:kube-scheduler": (
-        _rule(READ, "*"),
+        # As upstream's role: what decides where pods go. Secrets do not.
+        _rule(READ, "namespaces", "nodes", "pods", "services", "leases", "poddisruptionbudgets"),
+        _rule(READ, "replicationcontrollers", "replicasets", "statefulsets"),
+        _rule(READ, "persistentvolumeclaims", "persistentvolumes", "storageclasses", "csinodes", "csidrivers"),
         _rule(WRITE, "pods/binding", "pods/status", "events", "leases"),
     ),
     "system:kube-controller-manager": (_rule(READ | WRITE, "*"),),

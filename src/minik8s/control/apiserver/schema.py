@@ -91,7 +91,9 @@ class _Reader:
 def unsupported_media_type() -> StatusError:
     """A body in a format the server does not read."""
     message = "the body of the request was in an unknown format - accepted media types include: "
-    return StatusError("UnsupportedMediaType", message + "application/json, application/yaml, application/vnd.kubernetes.protobuf")
+    return StatusError(
+        "UnsupportedMediaType", message + "application/json, application/yaml, application/vnd.kubernetes.protobuf"
+    )
 
 
 def _checked(
