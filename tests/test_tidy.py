@@ -1,6 +1,7 @@
 """Conventions that are checked rather than remembered. Each failure says what to do instead."""
 
 import ast
+import functools
 import gc
 import re
 from collections.abc import Iterator
@@ -36,13 +37,16 @@ GRPC_ADAPTERS = {
 }
 
 
-def modules() -> Iterator[tuple[str, ast.Module]]:
+@functools.cache
+def modules() -> list[tuple[str, ast.Module]]:
     """(path below the package, syntax tree) of every module that people write."""
     gc.collect()  # What earlier tests left must not be finalized within the parser: CPython 3.11 then miscounts.
-    for path in sorted(PACKAGE.rglob("*.py")):
-        place = path.relative_to(PACKAGE).as_posix()
-        if not place.startswith("wire/"):
-            yield place, ast.parse(path.read_text(), str(path))
+    places = {path.relative_to(PACKAGE).as_posix(): path for path in sorted(PACKAGE.rglob("*.py"))}
+    return [
+        (place, ast.parse(path.read_text(), str(path)))
+        for place, path in places.items()
+        if not place.startswith("wire/")
+    ]
 
 
 def imports(tree: ast.Module) -> Iterator[tuple[str, int]]:
