@@ -274,6 +274,16 @@ class Informer(Generic[T]):
         self._moved = asyncio.Event()
 
 
+async def reach_all(informers: Iterable[Informer[Any]], revision: int) -> None:
+    """`reach` of them all at once, as each may have to ask for a bookmark. Raises what the first to fail raises."""
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            for informer in informers:
+                tasks.create_task(informer.reach(revision))
+    except ExceptionGroup as group:
+        raise group.exceptions[0] from None
+
+
 def _uid(obj: Any) -> str | None:
     return obj.metadata.uid
 

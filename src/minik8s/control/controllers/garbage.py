@@ -22,7 +22,7 @@ from minik8s.api.errors import StatusError
 from minik8s.api.kind import Kind
 from minik8s.api.meta_v1 import OwnerReference, key_of
 from minik8s.client.controller import Writes
-from minik8s.client.informer import Informer
+from minik8s.client.informer import Informer, reach_all
 from minik8s.client.unstructured import PartialObject, metadata_kind
 from minik8s.control.controllers.context import Context, Watch
 from minik8s.control.controllers.kinds import KINDS
@@ -182,9 +182,7 @@ class GarbageCollector:
 
     async def _catch_up(self, kind: Kind[Any]) -> None:
         """Wait until every kind is known as it was when this began: no dependent made before is missed."""
-        revision = await self._client.current_revision(kind)
-        for informer in self._informers.values():
-            await informer.reach(revision)
+        await reach_all(self._informers.values(), await self._client.current_revision(kind))
 
     async def _drop_finalizer(self, kind: Kind[Any], obj: Any, finalizer: str, writes: Writes) -> None:
         meta = obj.metadata

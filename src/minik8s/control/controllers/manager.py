@@ -15,7 +15,7 @@ from minik8s.api.coordination_v1 import LEASES
 from minik8s.api.errors import StatusError
 from minik8s.client import controller as client_controller
 from minik8s.client.client import Client
-from minik8s.client.informer import Informer
+from minik8s.client.informer import Informer, reach_all
 from minik8s.client.leader import LeaderElection
 from minik8s.client.workqueue import WorkQueue
 from minik8s.control.controllers import ALL
@@ -102,8 +102,7 @@ class Manager:
         while True:
             try:
                 revision = await self._client.current_revision(LEASES)
-                for informer in self.informers.values():
-                    await informer.reach(revision)
+                await reach_all(self.informers.values(), revision)
                 return
             except (StatusError, TimeoutError) as error:
                 log.info("waiting for caches", error=str(error))
