@@ -48,10 +48,12 @@ LEASE_TTL_TOO_LARGE = Fault("OUT_OF_RANGE", "etcdserver: too large lease TTL")
 
 LEASE_NOT_FOUND = Fault("NOT_FOUND", "etcdserver: requested lease not found")
 LEASE_EXISTS = Fault("FAILED_PRECONDITION", "etcdserver: lease already exists")
+NO_SPACE = Fault("RESOURCE_EXHAUSTED", "etcdserver: mvcc: database space exceeded")
 TOO_MANY_REQUESTS = Fault("RESOURCE_EXHAUSTED", "etcdserver: too many requests")
 
 NO_LEADER = Fault("UNAVAILABLE", "etcdserver: no leader")
 STOPPED = Fault("UNAVAILABLE", "etcdserver: server stopped")
+CORRUPT = Fault("DATA_LOSS", "etcdserver: corrupt cluster")
 # Of a write this leaves the outcome unknown, and etcd's clients do not send it again.
 REQUEST_TIMED_OUT = Fault("UNAVAILABLE", "etcdserver: request timed out")
 

@@ -11,6 +11,7 @@ from typing import NamedTuple, Protocol
 from google.protobuf.message import Message
 
 from minik8s.store import commands, txn
+from minik8s.store.alarms import Alarms
 from minik8s.store.errors import EtcdError
 from minik8s.store.lease import Lease
 from minik8s.store.txn import Keyspace
@@ -43,7 +44,9 @@ class Machine:
     def __init__(self) -> None:
         self.space = Keyspace()
         self.members: dict[int, rpc_pb2.Member] = {}
-        """What members have published of themselves, by id."""
+        """What members have published of themselves, by id; who has no client URLs has not started yet."""
+        self.cluster_id = 0
+        self.alarms = Alarms()
         self.observers: list[Observer] = []
         self._handlers: dict[bytes, Callable[[bytes], bytes]] = {
             commands.PUT: self._put,
@@ -56,12 +59,16 @@ class Machine:
             commands.LEASE_EXPIRE: self._lease_expire,
             commands.LEASE_TAKE_OVER: self._lease_take_over,
             commands.PUBLISH: self._publish,
+            commands.CLUSTER: self._cluster,
+            commands.ALARM: self._alarm,
         }
 
     def apply(self, command: bytes) -> Applied | EtcdError:
         """Carry out one command. A kind this version does not know is our bug, and must stop the member."""
+        kind, payload = command[:1], command[1:]
         try:
-            body = self._handlers[command[:1]](command[1:])
+            self.alarms.check_command(kind, payload)
+            body = self._handlers[kind](payload)
         except EtcdError as error:
             return error
         mvcc = self.space.mvcc
@@ -117,8 +124,18 @@ class Machine:
 
     def _publish(self, payload: bytes) -> bytes:
         member = rpc_pb2.Member.FromString(payload)
+        # A name that was removed and has come back is another member.
+        self.members = {known.ID: known for known in self.members.values() if known.name != member.name}
         self.members[member.ID] = member
         return b""
+
+    def _cluster(self, payload: bytes) -> bytes:
+        self.cluster_id = self.cluster_id or commands.read_cluster(payload)
+        return b""
+
+    def _alarm(self, payload: bytes) -> bytes:
+        alarms = self.alarms.change(rpc_pb2.AlarmRequest.FromString(payload))
+        return _encoded(rpc_pb2.AlarmResponse(alarms=alarms))
 
     def _renewed(self, lease: Lease) -> None:
         for observer in self.observers:
