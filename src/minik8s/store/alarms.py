@@ -78,4 +78,4 @@ def _puts(request: rpc_pb2.TxnRequest) -> bool:
 
 
 def _member(alarm: tuple[int, int]) -> rpc_pb2.AlarmMember:
-    return rpc_pb2.AlarmMember(memberID=alarm[0], alarm=alarm[1])
+    return rpc_pb2.AlarmMember(memberID=alarm[0], alarm=rpc_pb2.AlarmType.Name(alarm[1]))

@@ -56,6 +56,9 @@ class Consensus(Protocol):
     async def read_index(self) -> None:
         """Return once everything committed before the call is applied here."""
 
+    async def transfer_leadership(self, to: str) -> None:
+        """Have the member `to` lead; this one must lead now. Raises raft.errors."""
+
     def on_leadership(self, callback: Callable[[bool, int], None]) -> None:
         """Call `callback(is_leader, term)` at each change."""
 
@@ -87,6 +90,9 @@ class Immediate:
 
     async def read_index(self) -> None:
         await sleep(0)
+
+    async def transfer_leadership(self, to: str) -> None:
+        """There is nobody else."""
 
     def on_leadership(self, callback: Callable[[bool, int], None]) -> None:
         callback(True, self.term)

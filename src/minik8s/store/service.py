@@ -1,4 +1,4 @@
-"""etcd's five services, without gRPC: requests in, answers or EtcdError out.
+"""etcd's KV, Watch, Lease and Cluster services, without gRPC: requests in, answers or EtcdError out.
 
 `server` serves it over gRPC, `local` in process. The hot calls (Range, Put, DeleteRange, Txn) take and give encoded
 messages. Reads are linearizable through `consensus.read_index` unless the request says serializable; writes are
@@ -12,19 +12,20 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from minik8s.kit.clock import Clock
-from minik8s.store import checks, commands, encoding, txn
+from minik8s.kit.log import get_logger
+from minik8s.store import alarms, checks, commands, encoding, txn
 from minik8s.store import range as ranges
 from minik8s.store.consensus import Consensus
 from minik8s.store.errors import (
     LEASE_TTL_TOO_LARGE,
     NO_LEADER,
+    NO_SPACE,
     REQUEST_TIMED_OUT,
     REQUEST_TOO_LARGE,
     STOPPED,
     TOO_MANY_REQUESTS,
     EtcdError,
     Fault,
-    unimplemented,
 )
 from minik8s.store.expiry import Expiry
 from minik8s.store.machine import Applied, Machine
@@ -32,6 +33,8 @@ from minik8s.store.raft.errors import CommandTooLarge, NoLeader, NotStarted, Raf
 from minik8s.store.watch import WatchHub
 from minik8s.store.watch_stream import WatchStream
 from minik8s.wire.etcd import rpc_pb2
+
+log = get_logger(__name__)
 
 VERSION = "3.6.4"
 """The etcd release whose client API this is; API servers look here for what the store can do."""
@@ -57,7 +60,7 @@ class ServiceConfig:
     operations_max: int = 128  # in one list of a transaction
     pending_max: int = 5000  # proposals in flight; more are refused with "too many requests"
     lease_ttl_min_s: int = 2
-    quota_bytes: int = 2 << 30  # reported; enforced from issue 3 on
+    quota_bytes: int = 2 << 30  # of all versions held; not above 0 means unlimited
 
 
 class Service:
@@ -85,6 +88,7 @@ class Service:
         checks.check_range(parsed)
         if not parsed.serializable:
             await self.read_index()
+        self.machine.alarms.check_read()
         return self._header(self.mvcc.revision) + ranges.answer(self.mvcc, parsed)
 
     async def put(self, request: bytes) -> bytes:
@@ -102,6 +106,7 @@ class Service:
             return self._answer(await self.propose(commands.TXN + request))
         if not txn.is_serializable(parsed):
             await self.read_index()
+        self.machine.alarms.check_read()
         return self._header(self.mvcc.revision) + txn.txn(self.machine.space, parsed)
 
     async def compact(self, request: rpc_pb2.CompactionRequest) -> rpc_pb2.CompactionResponse:
@@ -170,37 +175,11 @@ class Service:
             members.append(member)
         return rpc_pb2.MemberListResponse(header=self.header(0), members=members)
 
-    # Maintenance
+    # Auth
 
-    async def status(self, request: rpc_pb2.StatusRequest) -> rpc_pb2.StatusResponse:
-        consensus, size_bytes = self.consensus, self.mvcc.size_bytes
-        return rpc_pb2.StatusResponse(
-            header=self.header(self.mvcc.revision),
-            version=VERSION,
-            dbSize=size_bytes,
-            dbSizeInUse=size_bytes,
-            dbSizeQuota=self.config.quota_bytes,
-            leader=self.leader_id,
-            raftIndex=consensus.last_index,
-            raftTerm=consensus.term,
-            raftAppliedIndex=consensus.applied_index,
-            errors=[] if consensus.leader else [NO_LEADER.text],
-        )
-
-    async def hash_kv(self, request: rpc_pb2.HashKVRequest) -> rpc_pb2.HashKVResponse:
-        crc, revision = self.mvcc.hash_kv(request.revision)
-        return rpc_pb2.HashKVResponse(
-            header=self.header(self.mvcc.revision),
-            hash=crc,
-            compact_revision=self.mvcc.compact_revision,
-            hash_revision=revision,
-        )
-
-    async def alarm(self, request: rpc_pb2.AlarmRequest) -> rpc_pb2.AlarmResponse:
-        """No alarm is ever raised yet, so there is none to list or to disarm."""
-        if request.action == rpc_pb2.AlarmRequest.ACTIVATE:
-            raise unimplemented("Alarm ACTIVATE")
-        return rpc_pb2.AlarmResponse(header=self.header(0))
+    async def auth_status(self, request: bytes) -> bytes:
+        """Never enabled, at the revision of auth that a fresh etcd has."""
+        return self._header(0) + encoding.integer(3, 1)
 
     # What the calls above, the server and the upkeep share
 
@@ -226,6 +205,8 @@ class Service:
             raise EtcdError(REQUEST_TOO_LARGE)
         if self.pending >= self.config.pending_max:
             raise EtcdError(TOO_MANY_REQUESTS)
+        if 0 < self.config.quota_bytes < self.mvcc.size_bytes + len(command):
+            await self._check_space(command)
         self.pending += 1
         try:
             with _consensus_errors():
@@ -237,6 +218,27 @@ class Service:
             raise EtcdError(result.fault)
         assert isinstance(result, Applied)
         return result
+
+    async def _check_space(self, command: bytes) -> None:
+        """The quota is full: whoever would add to it is refused, and the whole cluster told by an alarm."""
+        if not alarms.needs_space(command[:1], command[1:]):
+            return
+        if not self.machine.alarms.members(rpc_pb2.NOSPACE):
+            log.error("the quota is full: compact and delete, then disarm", quota_bytes=self.config.quota_bytes)
+            raised = rpc_pb2.AlarmRequest(
+                action=rpc_pb2.AlarmRequest.ACTIVATE, memberID=self.config.member_id, alarm=rpc_pb2.NOSPACE
+            )
+            await self.propose(commands.ALARM + raised.SerializeToString())
+        raise EtcdError(NO_SPACE)
+
+    async def transfer_leadership(self, name: str) -> None:
+        """Have another member lead. Raises EtcdError."""
+        with _consensus_errors():
+            await self.consensus.transfer_leadership(name)
+
+    def member_name(self, member_id: int) -> str | None:
+        """Consensus' name of a member, None if there is no such member."""
+        return next((name for name, member in self.config.members.items() if member_id == member.ID), None)
 
     def header(self, revision: int) -> rpc_pb2.ResponseHeader:
         """0 leaves the revision out, as cluster calls do."""
