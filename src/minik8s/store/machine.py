@@ -5,12 +5,12 @@ deterministic (no clock, no chance). Observers are told what happened; they act 
 here: the watch hub wakes watchers, the expiry restarts timers.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple, Protocol
 
 from google.protobuf.message import Message
 
-from minik8s.store import commands, txn
+from minik8s.store import commands, snapshot, txn
 from minik8s.store.alarms import Alarms
 from minik8s.store.errors import EtcdError
 from minik8s.store.lease import Lease
@@ -36,6 +36,9 @@ class Observer(Protocol):
 
     def lease_ended(self, lease_id: int) -> None:
         """Revoked or expired."""
+
+    def state_restored(self, revision_before: int) -> None:
+        """A snapshot replaced the state; what it left out was told before, lease by lease."""
 
 
 class Machine:
@@ -76,6 +79,31 @@ class Machine:
             for observer in self.observers:
                 observer.revision_committed(mvcc.revision)
         return Applied(mvcc.revision, body)
+
+    @property
+    def raised_alarms(self) -> set[tuple[int, int]]:
+        return self.alarms.raised
+
+    def snapshot(self) -> Iterator[bytes]:
+        """The state as it is now, in chunks that may be read while commands are applied."""
+        return snapshot.chunks(self)
+
+    def restore(self, stream: Iterable[bytes]) -> None:
+        """Replace the state by a later one. Raises SnapshotUnreadable, having changed nothing."""
+        image = snapshot.read(stream)
+        before = self.space.mvcc.revision
+        ended = [lease.id for lease in self.space.leases if not image.space.leases.find(lease.id)]
+        # In place: watchers and services hold on to it.
+        self.space.mvcc.become(image.space.mvcc)
+        self.space.leases = image.space.leases
+        self.members, self.cluster_id, self.alarms.raised = image.members, image.cluster_id, image.raised_alarms
+        for lease_id in ended:
+            for observer in self.observers:
+                observer.lease_ended(lease_id)
+        for lease in self.space.leases:
+            self._renewed(lease)
+        for observer in self.observers:
+            observer.state_restored(before)
 
     def _put(self, payload: bytes) -> bytes:
         return txn.put(self.space, rpc_pb2.PutRequest.FromString(payload))

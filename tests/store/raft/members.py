@@ -7,6 +7,8 @@ import socket
 from asyncio import sleep
 from pathlib import Path
 
+import msgspec
+
 from minik8s.kit import tls
 from minik8s.kit.clock import SystemClock
 from minik8s.store.raft.config import RaftConfig
@@ -59,6 +61,13 @@ class Ledger:
     def apply(self, command: bytes) -> int:
         self.commands.append(command)
         return len(self.commands)
+
+    def snapshot(self):
+        kept = list(self.commands)
+        return (msgspec.msgpack.encode(kept[first : first + 100]) for first in range(0, len(kept), 100))
+
+    def restore(self, stream):
+        self.commands[:] = [command for chunk in stream for command in msgspec.msgpack.decode(chunk, type=list[bytes])]
 
 
 class Members:

@@ -10,7 +10,7 @@ The node moves bytes between these parts and decides nothing itself. Everything 
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
 from minik8s.kit.clock import Clock
@@ -19,7 +19,7 @@ from minik8s.store.raft.config import RaftConfig
 from minik8s.store.raft.core import Core, make_core
 from minik8s.store.raft.disk import Disk, FileDisk
 from minik8s.store.raft.election import Elections
-from minik8s.store.raft.errors import NotStarted
+from minik8s.store.raft.errors import MembershipRefused, NotStarted, TransferFailed
 from minik8s.store.raft.gate import Gate
 from minik8s.store.raft.journal import Journal
 from minik8s.store.raft.messages import (
@@ -50,6 +50,12 @@ class StateMachine(Protocol):
     def apply(self, command: bytes) -> Any:
         """Total and deterministic; the result is handed to the proposer on the member that proposed."""
 
+    def snapshot(self) -> Iterator[bytes]:
+        """The state as it is at the call, read in slices while commands are applied."""
+
+    def restore(self, stream: Iterable[bytes]) -> None:
+        """Replace the state by a later one's snapshot. Raises ValueError, having changed nothing."""
+
 
 class RaftNode:
     """Built without side effects; `run` until cancelled."""
@@ -67,6 +73,8 @@ class RaftNode:
         assert config.name in config.peers, f"{config.name} is not among the peers {config.members}"
         self.config = config
         self.name = config.name
+        self.opened = asyncio.Event()
+        """Set once the log is read: from then on proposals and reads are taken, and wait for a leader."""
         self._machine = machine
         self._clock = clock
         self._disk: Disk = disk or FileDisk(config)
@@ -77,6 +85,7 @@ class RaftNode:
         )
         self._reads = ReadIndex(config, clock, send=self._network.send, view=self._view)
         self._callbacks: list[Callable[[bool, int], None]] = []
+        self._restored_callbacks: list[Callable[[], None]] = []
         self._announced = (False, 0)
         self._connections: dict[str, int] = {}
         self._core_or_none: Core | None = None
@@ -108,6 +117,7 @@ class RaftNode:
             )
             log.info("raft starts", member=self.name, term=self.term, log=self.last_index, commit=state.commit_index)
             self._proposer.is_open = self._reads.is_open = True
+            self.opened.set()
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._write_forever(self._journal))
                 group.create_task(self._network.run(self))
@@ -138,6 +148,31 @@ class RaftNode:
         """Call back with (is_leader, term) when this member has begun to lead, all before its term applied, or
         ceased."""
         self._callbacks.append(callback)
+
+    def on_restored(self, callback: Callable[[], None]) -> None:
+        """Call back after a leader's snapshot has replaced the machine's state."""
+        self._restored_callbacks.append(callback)
+
+    async def add_member(self, name: str, address: tuple[str, int], *, learner: bool) -> None:
+        """From any member. Raises MembershipRefused's classes, NoLeader; ProposalTimeout if the outcome is open."""
+        raise MembershipRefused("not yet")
+
+    async def promote(self, name: str) -> None:
+        """Make a learner a voter. Raises as `add_member`."""
+        raise MembershipRefused("not yet")
+
+    async def remove_member(self, name: str) -> None:
+        """A leader hands over first. Raises as `add_member`."""
+        raise MembershipRefused("not yet")
+
+    async def transfer_leadership(self, to: str) -> None:
+        """Make `to` the leader. Raises NotLeader, TransferFailed."""
+        raise TransferFailed("not yet")
+
+    @property
+    def configuration(self) -> Mapping[str, tuple[tuple[str, int], bool]]:
+        """Name → (address, whether a learner) of every member, as of the end of the log."""
+        return {name: (address, False) for name, address in self.config.peers.items()}
 
     @property
     def term(self) -> int:
