@@ -52,7 +52,7 @@ async def refusal(awaitable) -> tuple[str, str]:
         ("KV/Put", LARGE, ("INVALID_ARGUMENT", "etcdserver: request is too large")),
         ("KV/Put", b"x" * (3 << 20), ("RESOURCE_EXHAUSTED", "")),
         ("Lease/LeaseRevoke", b"\x08\x09", ("NOT_FOUND", "etcdserver: requested lease not found")),
-        ("Maintenance/Snapshot", b"", ("UNIMPLEMENTED", "minik8s store: /etcdserverpb.Maintenance/Snapshot is not")),
+        ("Maintenance/Downgrade", b"", ("UNIMPLEMENTED", "minik8s store: /etcdserverpb.Maintenance/Downgrade is not")),
         ("Auth/AuthEnable", b"", ("FAILED_PRECONDITION", "etcdserver: authentication is not enabled")),
         ("Auth/Authenticate", b"", ("FAILED_PRECONDITION", "etcdserver: authentication is not enabled")),
     ],

@@ -78,8 +78,10 @@ class Member:
             pages.serving(config.metrics_urls, config.client_identity, self.checks(), self.registry),
         ):
             group.create_task(self._raft.run())
-            group.create_task(self._upkeep.run())
             log.info("member starts", name=config.name, clients=",".join(config.listen_client_urls))
+            # Before its log is read a member cannot say more than "not yet": nobody is let in.
+            await self._raft.opened.wait()
+            group.create_task(self._upkeep.run())
             await self._server.run()
 
 

@@ -85,6 +85,11 @@ class Mvcc:
         """How many keys exist now."""
         return len(self._live)
 
+    @property
+    def version_count(self) -> int:
+        """How many versions are held, deletions included."""
+        return sum(map(len, self._versions.values()))
+
     def get(self, key: bytes, revision: int = 0) -> Record | None:
         """The record of `key` at `revision` (0: now); None if it does not exist then. The revision must be held."""
         versions = self._versions.get(key)

@@ -17,19 +17,26 @@ from minik8s.store import alarms, checks, commands, encoding, txn
 from minik8s.store import range as ranges
 from minik8s.store.consensus import Consensus
 from minik8s.store.errors import (
+    LEARNER_NOT_READY,
     LEASE_TTL_TOO_LARGE,
+    MEMBER_NOT_FOUND,
+    MEMBER_NOT_LEARNER,
     NO_LEADER,
     NO_SPACE,
+    NOT_LEADER,
+    PEER_URLS_EXIST,
     REQUEST_TIMED_OUT,
     REQUEST_TOO_LARGE,
     STOPPED,
     TOO_MANY_REQUESTS,
+    TRANSFER_TIMED_OUT,
+    UNHEALTHY_CLUSTER,
     EtcdError,
     Fault,
 )
 from minik8s.store.expiry import Expiry
 from minik8s.store.machine import Applied, Machine
-from minik8s.store.raft.errors import CommandTooLarge, NoLeader, NotStarted, RaftError, TooManyProposals
+from minik8s.store.raft import errors as raft
 from minik8s.store.watch import WatchHub
 from minik8s.store.watch_stream import WatchStream
 from minik8s.wire.etcd import rpc_pb2
@@ -40,12 +47,19 @@ VERSION = "3.6.4"
 """The etcd release whose client API this is; API servers look here for what the store can do."""
 
 _LEASE_TTL_MAX_S = 9_000_000_000
-_FAULTS: dict[type[RaftError], Fault] = {
-    NoLeader: NO_LEADER,
-    NotStarted: STOPPED,
-    TooManyProposals: TOO_MANY_REQUESTS,
-    CommandTooLarge: REQUEST_TOO_LARGE,
-    RaftError: REQUEST_TIMED_OUT,  # ProposalTimeout, ReadTimeout
+_FAULTS: dict[type[raft.RaftError], Fault] = {
+    raft.NoLeader: NO_LEADER,
+    raft.NotStarted: STOPPED,
+    raft.TooManyProposals: TOO_MANY_REQUESTS,
+    raft.CommandTooLarge: REQUEST_TOO_LARGE,
+    raft.MemberExists: PEER_URLS_EXIST,
+    raft.MemberNotFound: MEMBER_NOT_FOUND,
+    raft.MemberNotLearner: MEMBER_NOT_LEARNER,
+    raft.LearnerNotReady: LEARNER_NOT_READY,
+    raft.MembershipRefused: UNHEALTHY_CLUSTER,  # ChangeUnderWay, QuorumAtRisk
+    raft.NotLeader: NOT_LEADER,
+    raft.TransferFailed: TRANSFER_TIMED_OUT,
+    raft.RaftError: REQUEST_TIMED_OUT,  # ProposalTimeout, ReadTimeout
 }
 
 
@@ -196,7 +210,7 @@ class Service:
 
     async def read_index(self) -> None:
         """Wait until everything written before now can be read here. Raises EtcdError."""
-        with _consensus_errors():
+        with consensus_errors():
             await self.consensus.read_index()
 
     async def propose(self, command: bytes) -> Applied:
@@ -209,7 +223,7 @@ class Service:
             await self._check_space(command)
         self.pending += 1
         try:
-            with _consensus_errors():
+            with consensus_errors():
                 result: Any = await self.consensus.propose(command)
         finally:
             self.pending -= 1
@@ -233,7 +247,7 @@ class Service:
 
     async def transfer_leadership(self, name: str) -> None:
         """Have another member lead. Raises EtcdError."""
-        with _consensus_errors():
+        with consensus_errors():
             await self.consensus.transfer_leadership(name)
 
     def member_name(self, member_id: int) -> str | None:
@@ -260,9 +274,9 @@ class Service:
 
 
 @contextmanager
-def _consensus_errors() -> Iterator[None]:
+def consensus_errors() -> Iterator[None]:
     """What consensus raises, as etcd's clients know it. Only "request timed out" leaves a write's outcome open."""
     try:
         yield
-    except RaftError as error:
+    except raft.RaftError as error:
         raise EtcdError(next(fault for kind, fault in _FAULTS.items() if isinstance(error, kind))) from error
