@@ -10,7 +10,7 @@ import click
     epilog="""\b
 Example, a history made by killing leaders:
   scripts/chaos store --seconds 60 --history /tmp/history.jsonl
-  minik8s verify /tmp/history.jsonl"""
+  minik8s verify --json /tmp/history.jsonl"""
 )
 @click.argument("history", type=click.Path(path_type=Path, exists=True, dir_okay=False, allow_dash=True))
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
