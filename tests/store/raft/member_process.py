@@ -13,23 +13,13 @@ import sys
 from pathlib import Path
 
 import uvloop
+from members import Ledger
 
 from minik8s.kit import log, tls
 from minik8s.kit.clock import SystemClock
 from minik8s.store.raft.config import RaftConfig
 from minik8s.store.raft.errors import RaftError
 from minik8s.store.raft.node import RaftNode
-
-
-class Ledger:
-    """Keeps the commands; the result is the length."""
-
-    def __init__(self) -> None:
-        self.commands: list[bytes] = []
-
-    def apply(self, command: bytes) -> int:
-        self.commands.append(command)
-        return len(self.commands)
 
 
 async def main(directory: Path, name: str, writers: int) -> None:

@@ -44,6 +44,8 @@ class RequestVote(Message, tag=4):
     term: int
     last_index: int
     last_term: int
+    is_transfer: bool = False
+    """The leader itself asked for this election, so being content with it is no reason to refuse."""
 
 
 class Vote(Message, tag=5):
@@ -117,6 +119,50 @@ class ReadReply(Message, tag=14):
     index: int
 
 
+class TimeoutNow(Message, tag=15):
+    """The leader of `term` wants the receiver to lead (Raft thesis §3.10)."""
+
+    term: int
+
+
+class Chunk(Message, tag=16):
+    """A piece of the leader's snapshot, as its file has it; empty at the end."""
+
+    term: int
+    index: int
+    snapshot_term: int
+    offset: int
+    data: bytes
+
+
+class ChunkAck(Message, tag=17):
+    """All of that snapshot before `next_offset` is here; the rest is to be sent from there."""
+
+    term: int
+    index: int
+    next_offset: int
+
+
+class Change(Message, tag=18):
+    """A member asks the leader to add a learner or a voter, promote or remove a member."""
+
+    number: int
+    kind: str
+    name: str
+    host: str = ""
+    port: int = 0
+
+
+class Changed(Message, tag=19):
+    """It stands in the log at `index` and `term`, or was refused, and why."""
+
+    number: int
+    index: int
+    term: int
+    refusal: str = ""
+    why: str = ""
+
+
 AnyMessage = (
     Hello
     | Append
@@ -132,6 +178,11 @@ AnyMessage = (
     | Confirmed
     | ReadRequest
     | ReadReply
+    | TimeoutNow
+    | Chunk
+    | ChunkAck
+    | Change
+    | Changed
 )
 
 

@@ -138,6 +138,13 @@ class Proposer:
         for sequence in [sequence for sequence, sent in self._in_flight.items() if sent.term < term]:
             self._take_back(sequence)
 
+    def skipped(self) -> None:
+        """A snapshot took the place of entries: whether our batches in flight were among them is not known."""
+        for sent in self._in_flight.values():
+            for proposal in sent.proposals:
+                self._settle(proposal, error=ProposalTimeout("a snapshot overtook the command: its outcome is unknown"))
+        self._in_flight.clear()
+
     def on_refused(self, message: Refused) -> None:
         """The leader did not log a batch and never will."""
         if message.incarnation == self.incarnation and message.sequence in self._in_flight:

@@ -14,6 +14,7 @@ from minik8s.kit.clock import Clock
 from minik8s.store.raft.config import RaftConfig
 from minik8s.store.raft.errors import NotStarted, ReadTimeout, TooManyProposals
 from minik8s.store.raft.messages import Confirm, Confirmed, Message, ReadReply, ReadRequest
+from minik8s.store.raft.roster import Configuration
 
 
 @dataclass(slots=True)
@@ -64,6 +65,7 @@ class View:
     own_term_index: int
     applied_index: int
     peers: list[str]
+    configuration: Configuration
 
 
 @dataclass(slots=True)
@@ -169,7 +171,7 @@ class ReadIndex:
         self._round = None
 
     def _pump_round(self, view: View) -> None:
-        if self._round and len(self._round.confirmed) >= self.config.quorum:
+        if self._round and view.configuration.is_majority(self._round.confirmed):
             finished, self._round = self._round, None
             self._wait_until_applied(finished.askers.reads, finished.index)
             for peer, number in finished.askers.questions:
@@ -180,7 +182,7 @@ class ReadIndex:
             self._number += 1
             self._round = Round(self._number, view.term, view.commit_index, askers, {self.config.name})
             self._ask_peers(self._round, view)
-            if self.config.quorum == 1:
+            if view.configuration.quorum == 1:
                 self._pump_round(view)
 
     def _ask_peers(self, round_: Round, view: View) -> None:
