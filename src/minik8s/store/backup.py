@@ -1,7 +1,8 @@
 """A backup as one file: what etcd's Snapshot call streams and `minik8s store snapshot` reads. Pure: bytes and chunks.
 
-    magic, then frames (length, CRC32, chunk of `Machine.snapshot`), an empty frame, then the SHA-256 of all before
+    magic, then frames (length, CRC32, chunk of `Machine.snapshot`), an empty frame, zeros, then the SHA-256 of all
 
+The zeros make a multiple of 512 bytes, by which etcdctl tells that a digest follows.
 Bytes of any kind give the state or BackupUnreadable, which says where. A backup cut short is refused: it lacks its end.
 """
 
@@ -19,6 +20,7 @@ _FRAME = struct.Struct(">II")
 _CHUNK_BYTES_MAX = 64 << 20
 _PIECE_BYTES = 32 << 10
 _DIGEST_BYTES = 32
+_BLOCK_BYTES = 512
 
 
 class BackupUnreadable(ValueError):
@@ -75,9 +77,13 @@ def summary(machine: Machine, size_bytes: int) -> Summary:
 
 def _framed(chunks: Iterator[bytes]) -> Iterator[bytes]:
     yield _MAGIC
+    size_bytes = len(_MAGIC)
     for chunk in chunks:
-        yield _FRAME.pack(len(chunk), zlib.crc32(chunk)) + chunk
-    yield _FRAME.pack(0, 0)
+        frame = _FRAME.pack(len(chunk), zlib.crc32(chunk)) + chunk
+        size_bytes += len(frame)
+        yield frame
+    end = _FRAME.pack(0, 0)
+    yield end + bytes(-(size_bytes + len(end)) % _BLOCK_BYTES)
 
 
 class _Reader:
@@ -102,6 +108,8 @@ class _Reader:
             if not length:
                 break
             yield chunk
+        if any(self._take(-self.offset % _BLOCK_BYTES, "the padding")):
+            raise BackupUnreadable(start, "its padding is not empty")
         start, expected = self.offset, self._digest.digest()
         if self._take(_DIGEST_BYTES, "the digest") != expected:
             raise BackupUnreadable(start, "the digest of the whole is wrong")

@@ -13,6 +13,7 @@ from minik8s.kit import health, tls
 from minik8s.kit.clock import Clock
 from minik8s.kit.log import get_logger
 from minik8s.store import pages
+from minik8s.store.autocompaction import Retention
 from minik8s.store.cluster import Cluster, parse_url
 from minik8s.store.machine import Machine
 from minik8s.store.metrics import StoreCollector
@@ -46,7 +47,8 @@ class Config:
     election_timeout_s: float = 1.0
     request_bytes_max: int = 3 * 512 * 1024
     operations_max: int = 128  # in one list of a transaction
-    quota_bytes: int = 2 << 30
+    quota_bytes: int = 2 << 30  # negative: unlimited
+    retention: Retention | None = None  # of history; None keeps all until a client compacts
     progress_interval_s: float = 600.0
 
 
@@ -124,4 +126,5 @@ def _upkeep_config(config: Config) -> UpkeepConfig:
         progress_interval_s=config.progress_interval_s,
         leaderless_max_s=3 * config.election_timeout_s,
         published=published,
+        retention=config.retention,
     )
