@@ -24,10 +24,10 @@ class Replicas:
         self.names = [f"s{index}" for index in range(count)]
         self.address = {name: f"127.0.0.1:{free_port()}" for name in self.names}
         self._peer_url = {name: f"https://127.0.0.1:{free_port()}" for name in self.names}
-        authority = Authority(directory / "pki")
-        hosts = ["127.0.0.1", "localhost"]
-        self._identities = {name: authority.issue(name, user=name, hosts=hosts) for name in self.names}
-        self.client_identity: Identity = authority.issue("client", user="client")
+        self._authority = Authority(directory / "pki")
+        self._identities = {name: self._identity(name) for name in self.names}
+        self.client_identity: Identity = self._authority.issue("client", user="client")
+        self._joining: set[str] = set()
         self._processes: dict[str, Process] = {}
         self._channels: dict[str, grpc.aio.Channel] = {}
 
@@ -42,6 +42,18 @@ class Replicas:
         for name in list(self._processes):
             await self.end(name)
 
+    def prepare(self, name: str) -> str:
+        """Get ready for a member that is to join; its peer URL."""
+        self.names.append(name)
+        self.address[name] = f"127.0.0.1:{free_port()}"
+        self._peer_url[name] = f"https://127.0.0.1:{free_port()}"
+        self._identities[name] = self._identity(name)
+        self._joining.add(name)
+        return self._peer_url[name]
+
+    def _identity(self, name: str) -> Identity:
+        return self._authority.issue(name, user=name, hosts=["127.0.0.1", "localhost"])
+
     async def start(self, name: str) -> None:
         """Start a member, with the data it has."""
         identity, url = self._identities[name], f"https://{self.address[name]}"
@@ -51,6 +63,7 @@ class Replicas:
             "listen-client-urls": url,
             "listen-peer-urls": self._peer_url[name],
             "initial-cluster": ",".join(f"{peer}={url}" for peer, url in self._peer_url.items()),
+            "initial-cluster-state": "existing" if name in self._joining else "new",
             "cert-file": identity.cert_file,
             "key-file": identity.key_file,
             "trusted-ca-file": identity.ca_file,

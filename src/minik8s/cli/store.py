@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from minik8s.store.autocompaction import Retention
 
 _COMMANDS = {
+    "member": "List, add, promote and remove the members of a running store.",
     "snapshot": "Back up a running store; start a new cluster from a backup.",
 }
 
@@ -58,7 +59,13 @@ Example, a cluster of one without certificates:
 @click.option("--listen-peer-urls", default="http://127.0.0.1:2380", show_default=True, help="Where members come.")
 @click.option("--initial-advertise-peer-urls", help="Where members are told to come.  [default: --listen-peer-urls]")
 @click.option("--initial-cluster", help="NAME=URL,… of all members, this one included.  [default: this one alone]")
-@click.option("--initial-cluster-state", default="new", show_default=True, type=click.Choice(["new", "existing"]))
+@click.option(
+    "--initial-cluster-state",
+    default="new",
+    show_default=True,
+    type=click.Choice(["new", "existing"]),
+    help="existing: of a member that was added to a running cluster.",
+)
 @click.option("--initial-cluster-token", default="etcd-cluster", show_default=True, help="Keeps clusters apart.")
 @click.option("--cert-file", type=click.Path(path_type=Path), help="Certificate shown to clients.")
 @click.option("--key-file", type=click.Path(path_type=Path), help="Its key.")
@@ -155,6 +162,7 @@ def command(
         advertise_client_urls=advertised,
         listen_peer_url=peer_listen_urls[0],
         metrics_urls=metrics_urls,
+        joins=initial_cluster_state == "existing",
         client_identity=_identity("", client_urls, cert_file, key_file, trusted_ca_file),
         client_certificate_required=client_cert_auth,
         peer_identity=_identity("peer-", peer_listen_urls, peer_cert_file, peer_key_file, peer_trusted_ca_file),

@@ -26,6 +26,7 @@ from minik8s.wire.etcd import rpc_pb2
 
 log = get_logger(__name__)
 
+_HAND_OVER_S = 0.5  # for a leader that is asked to stop
 _LOG_ENTRY_SLACK_BYTES = 64 * 1024  # around the largest request
 
 
@@ -40,6 +41,7 @@ class Config:
     advertise_client_urls: Sequence[str]
     listen_peer_url: str
     metrics_urls: Sequence[str] = ()
+    joins: bool = False  # a cluster that stands and has had this member added
     client_identity: tls.Identity | None = None  # None: clients come in plain text
     client_certificate_required: bool = True
     peer_identity: tls.Identity | None = None
@@ -94,6 +96,8 @@ def _raft_config(config: Config) -> RaftConfig:
         peers={name: parse_url(urls[0])[:2] for name, urls in config.cluster.peer_urls.items()},
         listen=parse_url(config.listen_peer_url)[:2],
         identity=config.peer_identity,
+        joins=config.joins,
+        hand_over_s=_HAND_OVER_S,
         cluster_token=config.cluster.token,
         heartbeat_s=config.heartbeat_s,
         election_timeout_s=config.election_timeout_s,
@@ -108,6 +112,7 @@ def _service_config(config: Config) -> ServiceConfig:
     return ServiceConfig(
         member_id=cluster.member_id(config.name),
         cluster_id=cluster.id,
+        token=cluster.token,
         members={
             name: rpc_pb2.Member(ID=cluster.member_id(name), peerURLs=urls) for name, urls in cluster.peer_urls.items()
         },
@@ -120,7 +125,10 @@ def _service_config(config: Config) -> ServiceConfig:
 
 def _upkeep_config(config: Config) -> UpkeepConfig:
     published = rpc_pb2.Member(
-        ID=config.cluster.member_id(config.name), name=config.name, clientURLs=config.advertise_client_urls
+        ID=config.cluster.member_id(config.name),
+        name=config.name,
+        peerURLs=config.cluster.peer_urls[config.name],
+        clientURLs=config.advertise_client_urls,
     )
     return UpkeepConfig(
         progress_interval_s=config.progress_interval_s,

@@ -20,6 +20,7 @@ from minik8s.store.election import Election
 from minik8s.store.errors import AUTH_NOT_ENABLED, STOPPED, EtcdError, Fault, unimplemented
 from minik8s.store.lock import Lock
 from minik8s.store.maintenance import Maintenance
+from minik8s.store.membership import Membership
 from minik8s.store.service import Service
 from minik8s.store.watch_stream import WatchStream
 from minik8s.wire.etcd import election_pb2, lock_pb2, rpc_pb2
@@ -106,7 +107,8 @@ class _Calls(grpc.GenericRpcHandler):
     """Finds the handler of a call."""
 
     def __init__(self, service: Service) -> None:
-        streams, maintenance, lock, election = _Streams(service), Maintenance(service), Lock(service), Election(service)
+        streams, lock, election = _Streams(service), Lock(service), Election(service)
+        membership, maintenance = Membership(service), Maintenance(service)
         hot = {"Range": service.range, "Put": service.put, "DeleteRange": service.delete_range, "Txn": service.txn}
         cold: dict[str, tuple[type[Message], Callable[[Any], Awaitable[Message]]]] = {
             "etcdserverpb.KV/Compact": (rpc_pb2.CompactionRequest, service.compact),
@@ -114,7 +116,11 @@ class _Calls(grpc.GenericRpcHandler):
             "etcdserverpb.Lease/LeaseRevoke": (rpc_pb2.LeaseRevokeRequest, service.lease_revoke),
             "etcdserverpb.Lease/LeaseTimeToLive": (rpc_pb2.LeaseTimeToLiveRequest, service.lease_time_to_live),
             "etcdserverpb.Lease/LeaseLeases": (rpc_pb2.LeaseLeasesRequest, service.lease_leases),
-            "etcdserverpb.Cluster/MemberList": (rpc_pb2.MemberListRequest, service.member_list),
+            "etcdserverpb.Cluster/MemberList": (rpc_pb2.MemberListRequest, membership.member_list),
+            "etcdserverpb.Cluster/MemberAdd": (rpc_pb2.MemberAddRequest, membership.add),
+            "etcdserverpb.Cluster/MemberRemove": (rpc_pb2.MemberRemoveRequest, membership.remove),
+            "etcdserverpb.Cluster/MemberUpdate": (rpc_pb2.MemberUpdateRequest, membership.update),
+            "etcdserverpb.Cluster/MemberPromote": (rpc_pb2.MemberPromoteRequest, membership.promote),
             "etcdserverpb.Maintenance/Status": (rpc_pb2.StatusRequest, maintenance.status),
             "etcdserverpb.Maintenance/Alarm": (rpc_pb2.AlarmRequest, maintenance.alarm),
             "etcdserverpb.Maintenance/Hash": (rpc_pb2.HashRequest, maintenance.hash),

@@ -1,4 +1,4 @@
-"""etcd's KV, Watch, Lease and Cluster services, without gRPC: requests in, answers or EtcdError out.
+"""etcd's KV, Watch and Lease services, without gRPC: requests in, answers or EtcdError out.
 
 `server` serves it over gRPC, `local` in process. The hot calls (Range, Put, DeleteRange, Txn) take and give encoded
 messages. Reads are linearizable through `consensus.read_index` unless the request says serializable; writes are
@@ -69,7 +69,8 @@ class ServiceConfig:
 
     member_id: int
     cluster_id: int
-    members: Mapping[str, rpc_pb2.Member] = field(default_factory=dict)  # id and peerURLs, by consensus' names
+    members: Mapping[str, rpc_pb2.Member] = field(default_factory=dict)  # the first ones: id and peerURLs by name
+    token: str = ""  # of the cluster, for the ids of members to come
     request_bytes_max: int = 3 * 512 * 1024
     operations_max: int = 128  # in one list of a transaction
     pending_max: int = 5000  # proposals in flight; more are refused with "too many requests"
@@ -92,7 +93,8 @@ class Service:
         self.streams: set[WatchStream] = set()
         self.pending = 0
         self._rng = rng
-        self._identity = encoding.integer(1, config.cluster_id) + encoding.integer(2, config.member_id)
+        self._cluster_id = 0
+        self._identity = b""
         machine.observers += [self.hub, self.expiry]
 
     # KV
@@ -174,21 +176,6 @@ class Service:
         leases = [rpc_pb2.LeaseStatus(ID=lease.id) for lease in self.machine.space.leases]
         return rpc_pb2.LeaseLeasesResponse(header=self.header(self.mvcc.revision), leases=leases)
 
-    # Cluster
-
-    async def member_list(self, request: rpc_pb2.MemberListRequest) -> rpc_pb2.MemberListResponse:
-        if request.linearizable:
-            await self.read_index()
-        members = []
-        for configured in self.config.members.values():
-            member = rpc_pb2.Member(ID=configured.ID, peerURLs=configured.peerURLs)
-            # Name and client URLs are empty until the member has started once.
-            if published := self.machine.members.get(member.ID):
-                member.name = published.name
-                member.clientURLs.extend(published.clientURLs)
-            members.append(member)
-        return rpc_pb2.MemberListResponse(header=self.header(0), members=members)
-
     # Auth
 
     async def auth_status(self, request: bytes) -> bytes:
@@ -200,8 +187,18 @@ class Service:
     @property
     def leader_id(self) -> int:
         """0 while there is none."""
-        member = self.config.members.get(self.consensus.leader or "")
-        return member.ID if member else self.config.member_id if self.consensus.is_leader else 0
+        if self.consensus.is_leader:
+            return self.config.member_id
+        return self.member(self.consensus.leader).ID if self.consensus.leader else 0
+
+    def member(self, name: str) -> rpc_pb2.Member:
+        """What is known of a member by consensus' name of it; empty if nothing is."""
+        published = (member for member in self.machine.members.values() if member.name == name)
+        return next(published, None) or self.config.members.get(name) or rpc_pb2.Member()
+
+    def member_name(self, member_id: int) -> str | None:
+        """Consensus' name of a member, None if there is no such member."""
+        return next((name for name in self.consensus.configuration if member_id == self.member(name).ID), None)
 
     def require_leader(self) -> None:
         """What the metadata `hasleader` asks. Raises EtcdError."""
@@ -250,19 +247,25 @@ class Service:
         with consensus_errors():
             await self.consensus.transfer_leadership(name)
 
-    def member_name(self, member_id: int) -> str | None:
-        """Consensus' name of a member, None if there is no such member."""
-        return next((name for name, member in self.config.members.items() if member_id == member.ID), None)
+    @property
+    def cluster_id(self) -> int:
+        """The one the cluster was founded with: a member that joined later would compute another."""
+        return self.machine.cluster_id or self.config.cluster_id
 
     def header(self, revision: int) -> rpc_pb2.ResponseHeader:
         """0 leaves the revision out, as cluster calls do."""
-        config = self.config
         return rpc_pb2.ResponseHeader(
-            cluster_id=config.cluster_id, member_id=config.member_id, revision=revision, raft_term=self.consensus.term
+            cluster_id=self.cluster_id,
+            member_id=self.config.member_id,
+            revision=revision,
+            raft_term=self.consensus.term,
         )
 
     def _header(self, revision: int) -> bytes:
         """The header as a response's encoded first field."""
+        if self._cluster_id != self.cluster_id:
+            self._cluster_id = self.cluster_id
+            self._identity = encoding.integer(1, self._cluster_id) + encoding.integer(2, self.config.member_id)
         variable = encoding.integer(3, revision) + encoding.integer(4, self.consensus.term)
         return encoding.message(1, self._identity + variable)
 

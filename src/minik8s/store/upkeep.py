@@ -80,9 +80,13 @@ class Upkeep:
                     stream.fail(EtcdError(NO_LEADER))
 
     async def _publish(self) -> None:
-        member = self._config.published
-        if member and self._service.machine.members.get(member.ID) != member:
-            await self._service.propose(commands.PUBLISH + member.SerializeToString())
+        service, member = self._service, self._config.published
+        if not member:
+            return
+        if service.consensus.is_leader and not service.machine.cluster_id:
+            await service.propose(commands.found_cluster(service.config.cluster_id))
+        if service.machine.members.get(member.ID) != member:
+            await service.propose(commands.PUBLISH + member.SerializeToString())
 
     async def _compact(self) -> None:
         if not self._compaction:
