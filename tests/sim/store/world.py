@@ -9,13 +9,13 @@ import asyncio
 import contextlib
 import hashlib
 import random
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from minik8s.kit.clock import LoopClock
 from minik8s.store.raft.config import RaftConfig
-from minik8s.store.raft.errors import LogWriteFailed
+from minik8s.store.raft.errors import LogWriteFailed, Removed
 from minik8s.store.raft.frames import frame
 from minik8s.store.raft.journal import State
 from minik8s.store.raft.messages import Append, Message, decode_message, encode
@@ -66,6 +66,7 @@ class Disk:
         self._writing = b""
         self._number = 1
         self._snapshot: tuple[Header, bytes] | None = None
+        self.stalled_until_s = 0.0
 
     async def open(self) -> State:
         state = State()
@@ -95,6 +96,8 @@ class Disk:
 
     async def sync(self) -> None:
         faults, rng = self._world.faults, self._world.rng
+        while (left_s := self.stalled_until_s - asyncio.get_running_loop().time()) > 0:
+            await asyncio.sleep(left_s)
         if rng.random() < faults.full_disk:
             raise LogWriteFailed("the simulated disk is full")
         slow = rng.random() < faults.slow_sync
@@ -193,7 +196,10 @@ class Links:
         """Everybody is linked with everybody: what strangers say must do no harm."""
 
     def send(self, peer: str, message: Message) -> None:
-        if peer in self.up:
+        seat = self._world.seats[self.name]
+        if seat.held is not None:
+            seat.held.append(lambda: self.send(peer, message))
+        elif peer in self.up:
             self._world.carry(self.name, peer, self.up[peer], message)
 
     def is_writable(self, peer: str) -> bool:
@@ -227,14 +233,31 @@ class Machine:
         self.length = length
 
 
+class Node(RaftNode):
+    """Can be paused, as by SIGSTOP: then it takes no turn."""
+
+    seat: "Seat"
+
+    def _take_turn(self) -> None:
+        if self.seat.held is None:
+            super()._take_turn()
+        else:
+            self.seat.held.append(super()._take_turn)
+
+
 @dataclass
 class Seat:
     """A member through its lives."""
 
     name: str
     disk: Disk
+    peers: dict[str, tuple[str, int]]
+    joins: bool = False
+    is_removed: bool = False
+    held: list[Callable[[], None]] | None = None
+    """While it is paused: what is to happen after."""
     links: Links | None = None
-    node: RaftNode | None = None
+    node: Node | None = None
     machine: Machine | None = None
     task: asyncio.Task[None] | None = None
 
@@ -269,7 +292,8 @@ class World:
     def __post_init__(self) -> None:
         self.rng = random.Random(self.seed)
         self.names = [f"m{number}" for number in range(self.size)]
-        self.seats = {name: Seat(name, Disk(self)) for name in self.names}
+        peers = {name: (name, 1) for name in self.names}
+        self.seats = {name: Seat(name, Disk(self), peers) for name in self.names}
         self.history: list[bytes] = []
         self.places: dict[bytes, int] = {}
         self.leaders: dict[int, str] = {}
@@ -293,19 +317,19 @@ class World:
 
     def start(self, name: str) -> None:
         seat = self.seats[name]
-        peers = {member: (member, 1) for member in self.names}
         config = RaftConfig(
             name,
             _PATH,
-            peers,
-            peers[name],
+            seat.peers,
+            seat.peers[name],
+            joins=seat.joins,
             apply_slice_s=1.0,
             snapshot_entries=80,
             keep_entries=20,
             install_chunk_bytes=40,
         )
         seat.links, seat.machine = Links(self, name), Machine(self)
-        seat.node = RaftNode(
+        seat.node = Node(
             config,
             seat.machine,
             clock=LoopClock(),
@@ -313,6 +337,7 @@ class World:
             disk=seat.disk,
             network=seat.links,
         )
+        seat.node.seat = seat
         seat.node.on_restored(self._count_install)
         seat.task = asyncio.ensure_future(seat.node.run())
         seat.task.add_done_callback(lambda task: self._ended(seat, task))
@@ -325,7 +350,11 @@ class World:
         if task is not seat.task or task.cancelled():
             return
         error = task.exception()
-        self.violation = self.violation or (None if _is_disk_failure(error) else f"seed {self.seed}: {error!r}")
+        if _is(Removed, error):
+            seat.is_removed, error = True, None
+        self.violation = self.violation or (
+            None if error is None or _is(LogWriteFailed, error) else f"seed {self.seed}: {error!r}"
+        )
         seat.task = None
         self._gone(seat)
 
@@ -347,7 +376,30 @@ class World:
         for peer in list(seat.links.up):
             self.break_link(seat.name, peer)
         seat.links.receiver = None
-        seat.links = seat.node = seat.machine = None
+        seat.links = seat.node = seat.machine = seat.held = None
+
+    def pause(self, name: str) -> None:
+        """SIGSTOP: it hears, says and does nothing until `resume`; its disk finishes what it was told."""
+        self.tally.pauses += 1
+        self.seats[name].held = []
+
+    def resume(self, name: str) -> None:
+        seat = self.seats[name]
+        held, seat.held = seat.held, None
+        for happen in held or ():
+            happen()
+
+    def new_member(self, peers: dict[str, tuple[str, int]]) -> str:
+        """A seat for one more, with nothing on its disk; it is not started."""
+        name = f"m{len(self.names)}"
+        self.names.append(name)
+        self.seats[name] = Seat(name, Disk(self), {**peers, name: (name, 1)}, joins=True)
+        return name
+
+    def leader(self) -> Node | None:
+        """Who leads the latest term, as far as it knows."""
+        leaders = [seat.node for seat in self.live() if seat.node and seat.node.is_leader]
+        return max(leaders, key=lambda node: node.term, default=None)
 
     def live(self) -> list[Seat]:
         return [seat for seat in self.seats.values() if seat.task is not None]
@@ -398,11 +450,15 @@ class World:
         links = self.seats[receiver].links
         if links is None or links.up.get(sender) != connection or links.receiver is None:
             return
+        seat = self.seats[receiver]
+        if seat.held is not None:
+            seat.held.append(lambda: self._deliver(sender, receiver, connection, data))
+            return
         self._trace.update(f"{asyncio.get_running_loop().time():.9f} {sender} {receiver} ".encode() + data)
         links.receiver.on_message(sender, decode_message(data))
 
 
-def _is_disk_failure(error: BaseException | None) -> bool:
+def _is(kind: type[Exception], error: BaseException | None) -> bool:
     if isinstance(error, BaseExceptionGroup):
-        return all(_is_disk_failure(part) for part in error.exceptions)
-    return isinstance(error, LogWriteFailed)
+        return all(_is(kind, part) for part in error.exceptions)
+    return isinstance(error, kind)

@@ -67,7 +67,8 @@ class Membership:
             if reply is None:
                 is_repeated = True
                 continue
-            if reply.refusal == _HANDS_OVER:
+            is_early = reply.refusal == ChangeUnderWay.__name__ and self.clock.monotonic_s() < deadline_s
+            if reply.refusal == _HANDS_OVER or is_early:
                 await asyncio.sleep(_LOOK_S)
                 continue
             if reply.refusal:
