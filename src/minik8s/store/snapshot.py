@@ -109,7 +109,7 @@ def read(stream: Iterable[bytes]) -> Image:
     """The state that `chunks` gave. Raises SnapshotUnreadable."""
     try:
         return _read(iter(stream))
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise SnapshotUnreadable(f"the snapshot cannot be read: {error}") from error
 
 

@@ -1,6 +1,8 @@
 """What members say to each other, and what a log entry holds: msgpack of closed types, so that a peer's bytes can only
 become these values. Anything else is a DecodeError, and the link that carried it is closed."""
 
+from typing import TypeAlias
+
 import msgspec
 
 
@@ -163,7 +165,7 @@ class Changed(Message, tag=19):
     why: str = ""
 
 
-AnyMessage = (
+AnyMessage: TypeAlias = (
     Hello
     | Append
     | Ack
@@ -197,8 +199,17 @@ class Batch(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
 
 
 encode = msgspec.msgpack.Encoder().encode
-decode_message = msgspec.msgpack.Decoder(AnyMessage).decode
-"""Raises msgspec.DecodeError."""
+_message_decoder = msgspec.msgpack.Decoder(AnyMessage)
+
+
+def decode_message(data: bytes | memoryview) -> AnyMessage:
+    """Raises msgspec.DecodeError."""
+    try:
+        return _message_decoder.decode(data)
+    except UnicodeDecodeError as error:
+        # The one error of another family that msgspec lets through.
+        raise msgspec.DecodeError(str(error)) from error
+
 
 # The first byte of an entry is PySyncObj's command type; it writes a bare 1 for a new leader's no-op itself.
 _REGULAR = b"\x00"
@@ -214,4 +225,7 @@ def decode_batch(command: bytes) -> Batch | None:
     """The batch of a log entry; None for a no-op. Raises msgspec.DecodeError."""
     if command[:1] != _REGULAR:
         return None
-    return _batch_decoder.decode(memoryview(command)[1:])
+    try:
+        return _batch_decoder.decode(memoryview(command)[1:])
+    except UnicodeDecodeError as error:
+        raise msgspec.DecodeError(str(error)) from error

@@ -203,7 +203,8 @@ class RaftNode:
         Raises NotProposed's classes if it surely did not happen, ProposalTimeout if that is not known.
         """
         outcome = self._proposer.add(command)
-        self._wake()
+        if not self._proposer.is_gathering:
+            self._wake()
         return await outcome
 
     async def read_index(self) -> None:
@@ -212,7 +213,8 @@ class RaftNode:
         Raises ReadTimeout, NotStarted.
         """
         done = self._reads.add()
-        self._wake()
+        if not self._reads.is_gathering:
+            self._wake()
         await done
 
     def on_leadership(self, callback: Callable[[bool, int], None]) -> None:
@@ -325,7 +327,7 @@ class RaftNode:
             work(*args)
             self._wake()
         except Exception as error:  # a bug anywhere in here must stop the member, not a callback
-            self._fail(error)
+            self._fault.set_exception(error)
 
     def _wake(self) -> None:
         """Take a turn soon, one for all that happens in this pass of the loop."""
@@ -340,7 +342,7 @@ class RaftNode:
         try:
             self._turn()
         except Exception as error:  # as in _guarded
-            self._fail(error)
+            self._fault.set_exception(error)
 
     def _turn(self) -> None:
         core = self._core
@@ -357,18 +359,16 @@ class RaftNode:
                 self._proposer.on_propose(peer, message, term=core.term(), is_leader=core.is_leader())
         linger_until_s = self._proposer.pump(term=core.term(), leader=leader, connection=connection)
         core.replicate()
-        self._reads.pump()
+        gather_until_s = self._reads.pump()
         if self._journal.is_dirty:
             self._dirty.set()
         if core.applied_index() < core.commit_index():
             self._wake()
-        self._set_timer(linger_until_s)
+        self._set_timer(linger_until_s, gather_until_s)
 
-    def _set_timer(self, linger_until_s: float | None) -> None:
+    def _set_timer(self, *until_s: float | None) -> None:
         now_s = self._clock.monotonic_s()
-        due_s = self._core.next_wake_s()
-        if linger_until_s is not None:
-            due_s = min(due_s, linger_until_s)
+        due_s = min(self._core.next_wake_s(), *(due_s for due_s in until_s if due_s is not None), float("inf"))
         if self._proposer.has_work or self._reads.has_work:
             if now_s - self._expired_s >= _EXPIRY_S:
                 self._expired_s = now_s
@@ -413,22 +413,15 @@ class RaftNode:
         self._keeper.applied(index, len(entry))
 
     def _check_stays(self, index: int, members: set[str]) -> None:
-        """The members from now on. If we are not among them any more, this is our last entry."""
+        """The members from now on. Raises Removed."""
         log.info("members change", member=self.name, members=",".join(sorted(members)))
         before = self._journal.configuration_at(index - 1)
         was_member = self.name in before.members if before else not self.config.joins
         if was_member and self.name not in members and self.name not in self._journal.configuration.members:
-            self._fail(
-                Removed(
-                    f"{self.name} was removed from the cluster. To add it again, remove its data directory "
-                    f"{self.config.data_dir} first"
-                )
+            raise Removed(
+                f"{self.name} was removed from the cluster. To add it again, remove its data directory "
+                f"{self.config.data_dir} first"
             )
-
-    def _fail(self, error: Exception) -> None:
-        """End `run` with the first error; nothing is done after one."""
-        if self._fault is not None and not self._fault.done():
-            self._fault.set_exception(error)
 
     def _link(self) -> None:
         """Have the network keep links to whom we need."""

@@ -68,6 +68,7 @@ class Proposer:
     _pending_count: int = 0
     _pending_bytes: int = 0
     _linger_until_s: float | None = None
+    _last_batch_count: int = 0
     _accepted: dict[str, Accepted] = field(default_factory=dict)
 
     # For callers.
@@ -87,6 +88,11 @@ class Proposer:
         self._pending_count += 1
         self._pending_bytes += len(command)
         return outcome
+
+    @property
+    def is_gathering(self) -> bool:
+        """Whether one more command changes nothing now: no batch may leave before an answer, or a moment."""
+        return len(self._in_flight) >= self.config.batches_in_flight or self._linger_until_s is not None
 
     @property
     def has_work(self) -> bool:
@@ -174,8 +180,8 @@ class Proposer:
 
     def _lingers(self) -> float | None:
         """Until when the next batch should grow: not at all when little is under way."""
-        under_way = sum(len(sent.proposals) for sent in self._in_flight.values())
-        if under_way < self.config.linger_above:
+        under_way = max(self._pending_count, 2 * self._last_batch_count)
+        if under_way < self.config.linger_above or not self._in_flight:
             self._linger_until_s = None
             return None
         now_s = self.clock.monotonic_s()
@@ -205,6 +211,7 @@ class Proposer:
         self._sequence += 1
         commands = [proposal.command for proposal in proposals]
         entry = encode_batch(Batch(self.config.name, self.incarnation, self._sequence, commands))
+        self._last_batch_count = len(proposals)
         self._in_flight[self._sequence] = Sent(term, leader, connection, entry, proposals)
         if leader == self.config.name:
             self.append(entry)

@@ -78,4 +78,9 @@ def encode_entry(configuration: Configuration) -> bytes:
 
 def decode_entry(command: bytes) -> Configuration | None:
     """The configuration an entry makes; None for every other kind. Raises msgspec.DecodeError."""
-    return _decode(memoryview(command)[1:]) if command[:1] == _MEMBERSHIP else None
+    if command[:1] != _MEMBERSHIP:
+        return None
+    try:
+        return _decode(memoryview(command)[1:])
+    except UnicodeDecodeError as error:
+        raise msgspec.DecodeError(str(error)) from error

@@ -82,7 +82,7 @@ def read_header(path: Path, payload: bytes) -> Header:
     """Raises LogCorrupt."""
     try:
         header = _decode(payload)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise LogCorrupt(path, 0, f"the snapshot's header cannot be read: {error}") from error
     if header.format != _FORMAT or header.index < 1:
         raise LogCorrupt(path, 0, f"the snapshot has format {header.format}, this version reads {_FORMAT}")
