@@ -91,6 +91,10 @@ class Replicas:
             process.send_signal(number)
         return await process.wait()
 
+    def signal(self, name: str, number: signal.Signals) -> None:
+        """Signal a member that goes on, or is to."""
+        self._processes[name].send_signal(number)
+
     def is_running(self, name: str) -> bool:
         """Whether its process was started and has not ended."""
         return name in self._processes and self._processes[name].returncode is None
