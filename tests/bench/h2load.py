@@ -37,7 +37,8 @@ async def h2load(address: str, method: str, request: bytes, *, clients: int, sec
         process = await asyncio.create_subprocess_exec(
             "h2load", "--clients", str(clients), "--max-concurrent-streams", "1", "--threads", "1",
             "--duration", f"{round(seconds * 1000)}ms", "--warm-up-time", str(_WARM_UP_S),
-            "--data", str(body), "--log-file", str(log), "--header", "content-type: application/grpc", "--header", "te: trailers", f"http://{address}{method}",
+            "--data", str(body), "--log-file", str(log),
+            "--header", "content-type: application/grpc", "--header", "te: trailers", f"http://{address}{method}",
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
         )  # fmt: skip
         output = (await process.communicate())[0].decode()
