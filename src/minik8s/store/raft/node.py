@@ -327,7 +327,7 @@ class RaftNode:
             work(*args)
             self._wake()
         except Exception as error:  # a bug anywhere in here must stop the member, not a callback
-            self._fault.set_exception(error)
+            self._fail(error)
 
     def _wake(self) -> None:
         """Take a turn soon, one for all that happens in this pass of the loop."""
@@ -342,7 +342,7 @@ class RaftNode:
         try:
             self._turn()
         except Exception as error:  # as in _guarded
-            self._fault.set_exception(error)
+            self._fail(error)
 
     def _turn(self) -> None:
         core = self._core
@@ -413,15 +413,22 @@ class RaftNode:
         self._keeper.applied(index, len(entry))
 
     def _check_stays(self, index: int, members: set[str]) -> None:
-        """The members from now on. Raises Removed."""
+        """The members from now on. If we are not among them any more, this is our last entry."""
         log.info("members change", member=self.name, members=",".join(sorted(members)))
         before = self._journal.configuration_at(index - 1)
         was_member = self.name in before.members if before else not self.config.joins
         if was_member and self.name not in members and self.name not in self._journal.configuration.members:
-            raise Removed(
-                f"{self.name} was removed from the cluster. To add it again, remove its data directory "
-                f"{self.config.data_dir} first"
+            self._fail(
+                Removed(
+                    f"{self.name} was removed from the cluster. To add it again, remove its data directory "
+                    f"{self.config.data_dir} first"
+                )
             )
+
+    def _fail(self, error: Exception) -> None:
+        """End `run` with the first error; nothing is done after one."""
+        if self._fault is not None and not self._fault.done():
+            self._fault.set_exception(error)
 
     def _link(self) -> None:
         """Have the network keep links to whom we need."""
