@@ -35,7 +35,7 @@ class Maintenance:
             raftTerm=consensus.term,
             raftAppliedIndex=consensus.applied_index,
             errors=errors,
-            isLearner=consensus.configuration[consensus.name][1] if consensus.name in consensus.configuration else True,
+            isLearner=service.is_learner,
         )
 
     async def alarm(self, request: rpc_pb2.AlarmRequest) -> rpc_pb2.AlarmResponse:

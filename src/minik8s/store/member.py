@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, ProcessCollector
 
 from minik8s.kit import health, tls
 from minik8s.kit.clock import Clock
@@ -71,6 +71,7 @@ class Member:
             ServerConfig(addresses, config.client_identity, config.client_certificate_required), self.service
         )
         self.registry.register(StoreCollector(self.service))
+        ProcessCollector(registry=self.registry)
 
     def checks(self) -> Mapping[str, health.Check]:
         return {"leader": lambda: None if self._raft.leader else "this member knows no leader"}

@@ -92,6 +92,7 @@ class Service:
         self.hub = WatchHub(self.mvcc)
         self.streams: set[WatchStream] = set()
         self.pending = 0
+        self.failed = 0  # proposals that consensus did not carry out, as far as is known
         self._rng = rng
         self._cluster_id = 0
         self._identity = b""
@@ -191,6 +192,12 @@ class Service:
             return self.config.member_id
         return self.member(self.consensus.leader).ID if self.consensus.leader else 0
 
+    @property
+    def is_learner(self) -> bool:
+        """Whether this member has no vote: not yet, or not any more."""
+        _, is_learner = self.consensus.configuration.get(self.consensus.name, (None, True))
+        return is_learner
+
     def member(self, name: str) -> rpc_pb2.Member:
         """What is known of a member by consensus' name of it; empty if nothing is."""
         published = (member for member in self.machine.members.values() if member.name == name)
@@ -222,6 +229,9 @@ class Service:
         try:
             with consensus_errors():
                 result: Any = await self.consensus.propose(command)
+        except EtcdError:
+            self.failed += 1
+            raise
         finally:
             self.pending -= 1
         if isinstance(result, EtcdError):
