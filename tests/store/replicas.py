@@ -25,6 +25,7 @@ class Replicas:
         self.address = {name: f"127.0.0.1:{free_port()}" for name in self.names}
         self._peer_url = {name: f"https://127.0.0.1:{free_port()}" for name in self.names}
         self._authority = Authority(directory / "pki")
+        self._peer_authority = Authority(directory / "peer-pki")
         self._identities = {name: self._identity(name) for name in self.names}
         self.client_identity: Identity = self._authority.issue("client", user="client")
         self._joining: set[str] = set()
@@ -51,12 +52,20 @@ class Replicas:
         self._joining.add(name)
         return self._peer_url[name]
 
-    def _identity(self, name: str) -> Identity:
-        return self._authority.issue(name, user=name, hosts=["127.0.0.1", "localhost"])
+    def _identity(self, name: str) -> tuple[Identity, Identity]:
+        """What a member shows to clients, and to members: of two authorities that do not know each other."""
+        hosts = ["127.0.0.1", "localhost"]
+        client, peer = self._authority, self._peer_authority
+        return client.issue(name, user=name, hosts=hosts), peer.issue(name, user=name, hosts=hosts)
+
+    def peer_address(self, name: str) -> tuple[str, int]:
+        """Where a member is reached by the others."""
+        host, _, port = self._peer_url[name].removeprefix("https://").partition(":")
+        return host, int(port)
 
     async def start(self, name: str) -> None:
         """Start a member, with the data it has."""
-        identity, url = self._identities[name], f"https://{self.address[name]}"
+        (identity, peer_identity), url = self._identities[name], f"https://{self.address[name]}"
         flags = {
             "name": name,
             "data-dir": self.directory / name,
@@ -68,9 +77,9 @@ class Replicas:
             "key-file": identity.key_file,
             "trusted-ca-file": identity.ca_file,
             "client-cert-auth": "true",
-            "peer-cert-file": identity.cert_file,
-            "peer-key-file": identity.key_file,
-            "peer-trusted-ca-file": identity.ca_file,
+            "peer-cert-file": peer_identity.cert_file,
+            "peer-key-file": peer_identity.key_file,
+            "peer-trusted-ca-file": peer_identity.ca_file,
         }
         args = [f"--{flag}={value}" for flag, value in flags.items()]
         with (self.directory / f"{name}.log").open("ab") as log:

@@ -2,10 +2,13 @@
 
 import asyncio
 import signal
+import ssl
 
 import grpc
 import pytest
 
+from minik8s.kit import tls
+from minik8s.kit.tls import Identity
 from minik8s.wire.etcd import rpc_pb2 as rpc
 from store.replicas import Replicas
 from store.serving import serving
@@ -104,6 +107,28 @@ def test_a_leader_hands_over_when_asked_to_and_when_it_is_stopped(tmp_path):
             began_s = loop.time()
             await put(replicas, leader, "a")
             assert loop.time() - began_s < 2
+
+    asyncio.run(main())
+
+
+def test_certificates_for_clients_open_no_door_to_the_members_nor_the_other_way_round(tmp_path):
+    async def main() -> None:
+        async with Replicas(tmp_path) as replicas:
+            await replicas.settled()
+            client, (_, peer) = replicas.client_identity, replicas._identities["s1"]
+            host, port = replicas.peer_address("s0")
+            context = tls.client_context(Identity(client.cert_file, client.key_file, peer.ca_file))
+            with pytest.raises((ssl.SSLError, ConnectionError)):
+                reader, writer = await asyncio.open_connection(host, port, ssl=context, server_hostname="127.0.0.1")
+                writer.write(b"x" * 64)
+                await writer.drain()
+                assert await reader.read(1) == b""
+                raise ConnectionError("closed")
+            certificate, key, _ = peer.read()
+            credentials = grpc.ssl_channel_credentials(client.ca_file.read_bytes(), key, certificate)
+            async with grpc.aio.secure_channel(replicas.address["s0"], credentials) as channel:
+                with pytest.raises(grpc.aio.AioRpcError, match="UNAVAILABLE"):
+                    await channel.unary_unary("/etcdserverpb.Maintenance/Status")(b"", timeout=5)
 
     asyncio.run(main())
 
