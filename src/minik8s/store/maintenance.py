@@ -46,7 +46,7 @@ class Maintenance:
         else:
             applied = await service.propose(commands.ALARM + request.SerializeToString())
             response = rpc_pb2.AlarmResponse.FromString(applied.body)
-        response.header.CopyFrom(service.header(service.mvcc.revision))
+        response.header.CopyFrom(service.header(0))
         return response
 
     async def hash(self, request: rpc_pb2.HashRequest) -> rpc_pb2.HashResponse:

@@ -145,6 +145,7 @@ class Service:
     # Lease
 
     async def lease_grant(self, request: rpc_pb2.LeaseGrantRequest) -> rpc_pb2.LeaseGrantResponse:
+        self.machine.alarms.check_command(commands.LEASE_GRANT, b"")
         if request.TTL > _LEASE_TTL_MAX_S:
             raise EtcdError(LEASE_TTL_TOO_LARGE)
         decided = rpc_pb2.LeaseGrantRequest(
