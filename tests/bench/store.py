@@ -6,12 +6,12 @@ ratios are medians over rounds of ours to etcd's. A server of the same grpcio th
     scripts/bench store
     scripts/bench store --rounds 5 --json
     scripts/bench store --only put_100
+    scripts/bench store --keys 1000000
 """
 
 import argparse
 import asyncio
 import json
-import os
 import statistics
 import sys
 import tempfile
@@ -30,6 +30,7 @@ if __name__ == "__main__":
 from chaos.cluster import Cluster, has_etcd
 from store.serving import free_port
 
+from bench import large
 from bench.h2load import h2load, has_h2load
 from minik8s.wire.etcd import rpc_pb2 as rpc
 
@@ -103,7 +104,9 @@ class Bench:
                 p50_ms, p99_ms = await watch_latency_ms(cluster)
                 figures.add("watch_p50_ms", p50_ms)
                 figures.add("watch_p99", p99_ms)
-            figures.add("memory_mb", max(_memory_mb(process.pid) for process in cluster.processes.values()))
+            figures.add(
+                "memory_mb", max(large.memory_bytes(process.pid) for process in cluster.processes.values()) / (1 << 20)
+            )
             if "failover" in self.wanted:
                 for _ in range(3):
                     figures.add("failover", await failover_s(cluster))
@@ -239,11 +242,6 @@ async def echo(size: int) -> AsyncIterator[str]:
         await process.wait()
 
 
-def _memory_mb(pid: int) -> float:
-    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / (1 << 20)
-
-
 def _encode(message: Any) -> bytes:
     return message.SerializeToString()
 
@@ -275,7 +273,11 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=3, help="of each load (3)")
     parser.add_argument("--only", default=",".join(names), help=f"which of {','.join(names)} (all)")
     parser.add_argument("--json", action="store_true", help="print ratios and figures as JSON")
+    parser.add_argument("--keys", type=int, help="instead, measure one member of ours with so many keys of 256 bytes")
     args = parser.parse_args()
+    if args.keys:
+        print(json.dumps(asyncio.run(large.measure(args.keys)), indent=None if args.json else 2))
+        return 0
     wanted = tuple(name for name in args.only.split(",") if name)
     if unknown := set(wanted) - set(names):
         parser.error(f"no such measurement: {', '.join(sorted(unknown))}")
