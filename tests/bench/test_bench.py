@@ -3,11 +3,11 @@
 import asyncio
 
 import pytest
+from chaos.cluster import has_etcd
 
 from bench import large
 from bench.h2load import has_h2load
 from bench.store import ECHOED, OTHERS, UNARY, run
-from chaos.cluster import has_etcd
 
 
 @pytest.mark.slow
