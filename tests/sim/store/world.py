@@ -67,8 +67,10 @@ class Disk:
         self._number = 1
         self._snapshot: tuple[Header, bytes] | None = None
         self.stalled_until_s = 0.0
+        self._is_dead = False
 
     async def open(self) -> State:
+        self._is_dead = False
         state = State()
         for segment in self._segments:
             is_last = segment is self._segments[-1]
@@ -102,6 +104,9 @@ class Disk:
             raise LogWriteFailed("the simulated disk is full")
         slow = rng.random() < faults.slow_sync
         await asyncio.sleep(rng.expovariate(1 / (faults.slow_sync_s if slow else faults.sync_s)))
+        if self._is_dead:
+            # What the dead began never ends.
+            await asyncio.Event().wait()
 
     async def drop(self, index: int) -> None:
         while len(self._segments) > 1 and self._segments[0].highest < index:
@@ -130,6 +135,7 @@ class Disk:
         """Of the frame being written, any part may have arrived."""
         self._segments[-1].data += self._writing[: self._world.rng.randint(0, len(self._writing))]
         self._writing = b""
+        self._is_dead = True
 
     def close(self) -> None:
         pass
@@ -356,6 +362,7 @@ class World:
             None if error is None or _is(LogWriteFailed, error) else f"seed {self.seed}: {error!r}"
         )
         seat.task = None
+        seat.disk.crash()
         self._gone(seat)
 
     async def crash(self, name: str) -> None:

@@ -92,6 +92,7 @@ class Core(_SyncObj):
         self._leaving: dict[str, Leaving] = {}
         self._configuration = Configuration({})
         self._transfer_term = 0
+        self._linked: dict[str, tuple[str, int]] = {}
         self._handled_epoch = 0
         self._commit_floor = 0
         super().__init__(
@@ -144,7 +145,10 @@ class Core(_SyncObj):
         return [name for name, node in self._nodes.items() if node in self._SyncObj__connectedNodes]
 
     def linked(self) -> dict[str, tuple[str, int]]:
-        """Whom to be connected with, and where they are."""
+        """Whom to be connected with, and where they are; a new value at each change."""
+        return self._linked
+
+    def _find_linked(self) -> dict[str, tuple[str, int]]:
         found = {name: place.address for name, place in self._configuration.members.items()}
         if self.config.name not in found or not self.journal.configured_at:
             # Our log is not far enough to know who leads.
@@ -281,6 +285,7 @@ class Core(_SyncObj):
         known = self._targets()
         self._SyncObj__otherNodes: set[Member] = voters
         self._SyncObj__readonlyNodes: set[Member] = learners
+        self._linked = self._find_linked()
         for node in (voters | learners) - known:
             self._SyncObj__raftNextIndex[node] = self.journal.last_index + 1
             self._SyncObj__raftMatchIndex[node] = 0
@@ -302,6 +307,7 @@ class Core(_SyncObj):
             if leaving.heartbeats > 3 or self._clock.monotonic_s() > leaving.until_s or not self.is_leader():
                 del self._leaving[name]
                 self._SyncObj__readonlyNodes.discard(self._node(name))
+                self._linked = self._find_linked()
 
     def _node(self, name: str) -> Member:
         if name not in self._nodes:
@@ -485,9 +491,9 @@ class Core(_SyncObj):
         """Send each follower what it lacks, and every one something if this is a heartbeat."""
         if not self.is_leader():
             return
-        targets = self._targets()
+        voters, learners = self._SyncObj__otherNodes, self._SyncObj__readonlyNodes
         for peer in self.connected():
-            if self._nodes[peer] not in targets:
+            if self._nodes[peer] not in voters and self._nodes[peer] not in learners:
                 continue
             progress = self._progress[peer]
             if is_heartbeat:

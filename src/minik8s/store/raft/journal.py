@@ -269,6 +269,11 @@ class Journal(PySyncObjJournal):
         """What a new segment starts with, so that it needs none before it but for entries."""
         return _encode([HardState(self._term, self._vote), Committed(self._commit_written)])
 
+    def record_commit(self) -> None:
+        """Have the commit index written although nothing else is new."""
+        self._commit_written = self._commit_index
+        self._record(Committed(self._commit_index))
+
     def _record(self, record: Record) -> None:
         self._records.append(record)
         self.sequence += 1

@@ -108,6 +108,7 @@ class RaftNode:
         self._expired_s = 0.0
         self._linked: dict[str, tuple[str, int]] = {}
         self._group: asyncio.TaskGroup | None = None
+        self._removal: Removed | None = None
         self._held: list[tuple[str, Propose]] = []
         """Followers' batches that came while we were handing over."""
         self._membership = Membership(config, clock, self._network.send, self._wake, lambda: self._core)
@@ -397,6 +398,8 @@ class RaftNode:
                 await self._disk.append(group, journal.state_records(), journal.last_index)
                 journal.synced()
                 self._gate.release()
+                if self._removal and not journal.is_dirty:
+                    self._fail(self._removal)
                 self._wake()
 
     def _append(self, entry: bytes) -> None:
@@ -418,11 +421,11 @@ class RaftNode:
         before = self._journal.configuration_at(index - 1)
         was_member = self.name in before.members if before else not self.config.joins
         if was_member and self.name not in members and self.name not in self._journal.configuration.members:
-            self._fail(
-                Removed(
-                    f"{self.name} was removed from the cluster. To add it again, remove its data directory "
-                    f"{self.config.data_dir} first"
-                )
+            # Said when our disk has it, too, so that a restarted member knows.
+            self._journal.record_commit()
+            self._removal = Removed(
+                f"{self.name} was removed from the cluster. To add it again, remove its data directory "
+                f"{self.config.data_dir} first"
             )
 
     def _fail(self, error: Exception) -> None:
@@ -432,7 +435,7 @@ class RaftNode:
 
     def _link(self) -> None:
         """Have the network keep links to whom we need."""
-        if (linked := self._core.linked()) != self._linked:
+        if (linked := self._core.linked()) is not self._linked:
             self._linked = linked
             self._network.set_peers(linked)
 
