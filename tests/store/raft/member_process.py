@@ -26,8 +26,19 @@ async def main(directory: Path, name: str, writers: int) -> None:
     peers = {member: tuple(address) for member, address in json.loads((directory / "peers.json").read_text()).items()}
     identity = tls.Authority(directory / "ca").issue(name, user=name)
     ledger = Ledger()
-    config = RaftConfig(name, directory / name, peers, peers[name], identity=identity)
+    # Small, so that members are killed while they take, send and install snapshots.
+    config = RaftConfig(
+        name,
+        directory / name,
+        peers,
+        peers[name],
+        identity=identity,
+        segment_bytes=1 << 20,
+        snapshot_entries=150,
+        keep_entries=20,
+    )
     node = RaftNode(config, ledger, clock=SystemClock(), rng=random.SystemRandom())
+    node.on_restored(lambda: print("restored", flush=True))
     node.on_leadership(lambda leads, term: leads and print(f"leads {term}", flush=True))
     acks = os.open(directory / f"acks-{name}", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     clock = SystemClock()
