@@ -485,6 +485,9 @@ class Core(_SyncObj):
             next_indexes[node] = max(before, next_indexes[node])
             progress.is_probing = False
         else:
+            # One that comes back without its data has less than it acknowledged; its acks would be ignored for ever.
+            matches = self._SyncObj__raftMatchIndex
+            matches[node] = min(matches[node], message.next_index - 1)
             self._rewind(peer)
 
     def replicate(self, *, is_heartbeat: bool = False) -> None:
