@@ -161,9 +161,12 @@ class Cluster:
             return leader
 
     async def settled(self, timeout_s: float = 30) -> None:
-        """Wait until all replicas answer, with one leader and one revision."""
+        """Wait until all replicas answer, with one leader and one revision. Raises RuntimeError if one has ended."""
         async with asyncio.timeout(timeout_s):
             while True:
+                if ended := [name for name in self.names if not self.is_running(name)]:
+                    log = (self.directory / f"{ended[0]}.log").read_text().strip()
+                    raise RuntimeError(f"{ended[0]} has ended: {log[-500:]}")
                 found = [await self.status(name) for name in self.names]
                 seen = {(status.leader, status.header.revision) for status in found if status}
                 if all(found) and len(seen) == 1 and found[0].leader:

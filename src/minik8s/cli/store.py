@@ -1,5 +1,6 @@
 """`minik8s store`: one replica of the store, with etcd's flags."""
 
+import gc
 import importlib
 import os
 from functools import partial
@@ -22,6 +23,8 @@ _COMMANDS = {
 
 _MODES = ["periodic", "revision"]
 _QUOTA_BYTES = 2 << 30
+
+_COLLECTIONS = (10_000, 20, 1_000)
 
 # May stand alone or have a value, as Go's: --x, --x=false.
 _switch = partial(click.option, is_flag=False, flag_value=True, default=False, type=bool)
@@ -175,6 +178,9 @@ def command(
         retention=_retention(auto_compaction_mode, auto_compaction_retention),
     )
     member = Member(config, clock=SystemClock(), rng=ids.system_random())
+    # Keys make no cycles, but the collector would walk all of them, and stop everything meanwhile.
+    gc.freeze()
+    gc.set_threshold(*_COLLECTIONS)
     raise SystemExit(run.serve(member, health_address=("127.0.0.1", health_port) if health_port else None))
 
 
