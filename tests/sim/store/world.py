@@ -69,8 +69,14 @@ class Disk:
         self.stalled_until_s = 0.0
         self._is_dead = False
 
+    def remount(self) -> "Disk":
+        """The same bytes for the next life: what the last one still does is not seen any more."""
+        disk = Disk(self._world)
+        disk._segments = [Segment(bytearray(old.data), old.first_number, old.highest) for old in self._segments]
+        disk._snapshot, disk.stalled_until_s = self._snapshot, self.stalled_until_s
+        return disk
+
     async def open(self) -> State:
-        self._is_dead = False
         state = State()
         for segment in self._segments:
             is_last = segment is self._segments[-1]
@@ -334,7 +340,7 @@ class World:
             keep_entries=20,
             install_chunk_bytes=40,
         )
-        seat.links, seat.machine = Links(self, name), Machine(self)
+        seat.links, seat.machine, seat.disk = Links(self, name), Machine(self), seat.disk.remount()
         seat.node = Node(
             config,
             seat.machine,
