@@ -24,10 +24,11 @@ class Replicas:
         self.names = [f"s{index}" for index in range(count)]
         self.address = {name: f"127.0.0.1:{free_port()}" for name in self.names}
         self._peer_url = {name: f"https://127.0.0.1:{free_port()}" for name in self.names}
-        authority = Authority(directory / "pki")
-        hosts = ["127.0.0.1", "localhost"]
-        self._identities = {name: authority.issue(name, user=name, hosts=hosts) for name in self.names}
-        self.client_identity: Identity = authority.issue("client", user="client")
+        self._authority = Authority(directory / "pki")
+        self._peer_authority = Authority(directory / "peer-pki")
+        self._identities = {name: self._identity(name) for name in self.names}
+        self.client_identity: Identity = self._authority.issue("client", user="client")
+        self._joining: set[str] = set()
         self._processes: dict[str, Process] = {}
         self._channels: dict[str, grpc.aio.Channel] = {}
 
@@ -42,22 +43,43 @@ class Replicas:
         for name in list(self._processes):
             await self.end(name)
 
+    def prepare(self, name: str) -> str:
+        """Get ready for a member that is to join; its peer URL."""
+        self.names.append(name)
+        self.address[name] = f"127.0.0.1:{free_port()}"
+        self._peer_url[name] = f"https://127.0.0.1:{free_port()}"
+        self._identities[name] = self._identity(name)
+        self._joining.add(name)
+        return self._peer_url[name]
+
+    def _identity(self, name: str) -> tuple[Identity, Identity]:
+        """What a member shows to clients, and to members: of two authorities that do not know each other."""
+        hosts = ["127.0.0.1", "localhost"]
+        client, peer = self._authority, self._peer_authority
+        return client.issue(name, user=name, hosts=hosts), peer.issue(name, user=name, hosts=hosts)
+
+    def peer_address(self, name: str) -> tuple[str, int]:
+        """Where a member is reached by the others."""
+        host, _, port = self._peer_url[name].removeprefix("https://").partition(":")
+        return host, int(port)
+
     async def start(self, name: str) -> None:
         """Start a member, with the data it has."""
-        identity, url = self._identities[name], f"https://{self.address[name]}"
+        (identity, peer_identity), url = self._identities[name], f"https://{self.address[name]}"
         flags = {
             "name": name,
             "data-dir": self.directory / name,
             "listen-client-urls": url,
             "listen-peer-urls": self._peer_url[name],
             "initial-cluster": ",".join(f"{peer}={url}" for peer, url in self._peer_url.items()),
+            "initial-cluster-state": "existing" if name in self._joining else "new",
             "cert-file": identity.cert_file,
             "key-file": identity.key_file,
             "trusted-ca-file": identity.ca_file,
             "client-cert-auth": "true",
-            "peer-cert-file": identity.cert_file,
-            "peer-key-file": identity.key_file,
-            "peer-trusted-ca-file": identity.ca_file,
+            "peer-cert-file": peer_identity.cert_file,
+            "peer-key-file": peer_identity.key_file,
+            "peer-trusted-ca-file": peer_identity.ca_file,
         }
         args = [f"--{flag}={value}" for flag, value in flags.items()]
         with (self.directory / f"{name}.log").open("ab") as log:
@@ -77,6 +99,10 @@ class Replicas:
         if process.returncode is None:
             process.send_signal(number)
         return await process.wait()
+
+    def signal(self, name: str, number: signal.Signals) -> None:
+        """Signal a member that goes on, or is to."""
+        self._processes[name].send_signal(number)
 
     def is_running(self, name: str) -> bool:
         """Whether its process was started and has not ended."""

@@ -39,7 +39,9 @@ async def serving(
     port = free_port()
     members = {"local": rpc_pb2.Member(ID=0xA1, peerURLs=["http://127.0.0.1:2380"])}
     service = Service(ServiceConfig(0xA1, 0xC1, members), machine, consensus, clock=clock, rng=random.Random(1))
-    published = rpc_pb2.Member(ID=0xA1, name="local", clientURLs=[f"http://127.0.0.1:{port}"])
+    published = rpc_pb2.Member(
+        ID=0xA1, name="local", peerURLs=members["local"].peerURLs, clientURLs=[f"http://127.0.0.1:{port}"]
+    )
     upkeep = Upkeep(
         UpkeepConfig(beat_s=0.1, progress_interval_s=progress_interval_s, published=published), service, clock=clock
     )

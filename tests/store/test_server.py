@@ -5,6 +5,7 @@ import random
 
 import grpc
 import pytest
+from google.protobuf.descriptor_pool import DescriptorPool
 
 from minik8s.kit.clock import SystemClock
 from minik8s.kit.run import StartError
@@ -14,9 +15,11 @@ from minik8s.store.machine import Machine
 from minik8s.store.server import Server, ServerConfig
 from minik8s.store.service import Service, ServiceConfig
 from minik8s.wire.etcd import rpc_pb2 as rpc
+from minik8s.wire.grpc import health_pb2, reflection_pb2
 from store.serving import serving
 
 LARGE = rpc.PutRequest(key=b"a", value=b"x" * (3 << 19)).SerializeToString()
+Reflected = reflection_pb2.ServerReflectionRequest
 WATCH = "/etcdserverpb.Watch/Watch"
 
 
@@ -49,8 +52,9 @@ async def refusal(awaitable) -> tuple[str, str]:
         ("KV/Put", LARGE, ("INVALID_ARGUMENT", "etcdserver: request is too large")),
         ("KV/Put", b"x" * (3 << 20), ("RESOURCE_EXHAUSTED", "")),
         ("Lease/LeaseRevoke", b"\x08\x09", ("NOT_FOUND", "etcdserver: requested lease not found")),
-        ("Maintenance/Snapshot", b"", ("UNIMPLEMENTED", "minik8s store: /etcdserverpb.Maintenance/Snapshot is not")),
-        ("Auth/AuthEnable", b"", ("UNIMPLEMENTED", "minik8s store: /etcdserverpb.Auth/AuthEnable is not implemented")),
+        ("Maintenance/Downgrade", b"", ("UNIMPLEMENTED", "minik8s store: /etcdserverpb.Maintenance/Downgrade is not")),
+        ("Auth/AuthEnable", b"", ("FAILED_PRECONDITION", "etcdserver: authentication is not enabled")),
+        ("Auth/Authenticate", b"", ("FAILED_PRECONDITION", "etcdserver: authentication is not enabled")),
     ],
 )
 def test_a_refusal_has_etcds_code_and_text(method, request_, expected):
@@ -179,7 +183,45 @@ def test_lease_keep_alive_answers_each_request_and_zero_for_a_lost_lease():
 def test_health_is_served_as_grpc_defines_it():
     async def main() -> None:
         async with serving() as (_, address), grpc.aio.insecure_channel(address) as channel:
-            assert await channel.unary_unary("/grpc.health.v1.Health/Check")(b"", timeout=5) == b"\x08\x01"
+            health = "/grpc.health.v1.Health"
+            watched = health_pb2.HealthCheckRequest(service="etcdserverpb.KV").SerializeToString()
+            for request in (b"", watched):
+                assert await channel.unary_unary(f"{health}/Check")(request, timeout=5) == b"\x08\x01"
+                stream = channel.unary_stream(f"{health}/Watch")(request)
+                assert await stream.read() == b"\x08\x01"
+                stream.cancel()
+            unknown = health_pb2.HealthCheckRequest(service="x").SerializeToString()
+            assert await refusal(channel.unary_unary(f"{health}/Check")(unknown)) == ("NOT_FOUND", "unknown service x")
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("version", ["v1", "v1alpha"])
+def test_reflection_describes_every_service(version):
+    method = f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo"
+
+    async def main() -> None:
+        async with serving() as (_, address), grpc.aio.insecure_channel(address) as channel:
+            stream = channel.stream_stream(
+                method, Reflected.SerializeToString, reflection_pb2.ServerReflectionResponse.FromString
+            )()
+
+            async def ask(**request: str):
+                await stream.write(Reflected(**request))
+                return await stream.read()
+
+            listed = await ask(list_services="*")
+            names = [service.name for service in listed.list_services_response.service]
+            assert {"etcdserverpb.KV", "v3lockpb.Lock", "grpc.health.v1.Health"} <= set(names)
+            for name in names:
+                files = (await ask(file_containing_symbol=name)).file_descriptor_response.file_descriptor_proto
+                pool = DescriptorPool()
+                for file in reversed(files):
+                    pool.AddSerializedFile(file)
+                assert pool.FindServiceByName(name).methods
+            assert (await ask(file_by_filename="etcd/kv.proto")).file_descriptor_response.file_descriptor_proto
+            assert (await ask(file_by_filename="nonsense")).error_response.error_code == 5
+            assert (await ask(all_extension_numbers_of_type="x")).error_response.error_code == 12
 
     asyncio.run(main())
 

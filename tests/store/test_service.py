@@ -19,6 +19,7 @@ from minik8s.store.errors import (
 )
 from minik8s.store.local import LocalStore
 from minik8s.store.machine import Machine
+from minik8s.store.maintenance import Maintenance
 from minik8s.store.raft import errors as raft
 from minik8s.store.service import Service, ServiceConfig
 from minik8s.wire.etcd import rpc_pb2 as rpc
@@ -187,7 +188,7 @@ def test_a_member_without_a_leader_says_so():
     async def main() -> None:
         service = failing_service(raft.NoLeader())
         service.consensus.leader, service.consensus.is_leader = None, False
-        status = await service.status(rpc.StatusRequest())
+        status = await Maintenance(service).status(rpc.StatusRequest())
         assert (status.leader, list(status.errors)) == (0, ["etcdserver: no leader"])
         with pytest.raises(EtcdError):
             service.require_leader()

@@ -16,6 +16,7 @@ COMMANDS = {
     "kubelet": "Run a node's kubelet.",
     "runtime": "Run a container runtime (CRI).",
     "proxy": "Run the service proxy.",
+    "verify": "Check a recorded history of a store against etcd's promises.",
     "loadbalancer": "Run the health-checked address in front of several API servers.",
 }
 

@@ -1,24 +1,59 @@
 """`minik8s store`: one replica of the store, with etcd's flags."""
 
+import gc
+import importlib
 import os
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from minik8s.cli.client_flags import Duration
+from minik8s.cli.client_flags import DURATION, Duration
 from minik8s.kit import ids, log, run, tls
 from minik8s.kit.clock import SystemClock
+
+if TYPE_CHECKING:
+    from minik8s.store.autocompaction import Retention
+
+_COMMANDS = {
+    "member": "List, add, promote and remove the members of a running store.",
+    "snapshot": "Back up a running store; start a new cluster from a backup.",
+}
+
+_MODES = ["periodic", "revision"]
+_QUOTA_BYTES = 2 << 30
+
+_COLLECTIONS = (10_000, 20, 1_000)
 
 # May stand alone or have a value, as Go's: --x, --x=false.
 _switch = partial(click.option, is_flag=False, flag_value=True, default=False, type=bool)
 
 
-@click.command(
+class _Store(click.Group):
+    """Runs a replica by itself; what needs a running one is below it, and imported when it is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in _COMMANDS:
+            return None
+        return importlib.import_module(f"minik8s.cli.store_{name}").command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_COMMANDS.items()))
+
+
+@click.group(
+    cls=_Store,
+    invoke_without_command=True,
+    subcommand_metavar="[COMMAND]",
     epilog="""\b
 Example, a cluster of one without certificates:
   minik8s store --name s1 --data-dir /tmp/s1 --listen-client-urls http://127.0.0.1:2379
-  ETCDCTL_API=3 etcdctl --endpoints 127.0.0.1:2379 put greeting hello"""
+  ETCDCTL_API=3 etcdctl --endpoints 127.0.0.1:2379 put greeting hello""",
 )
 @click.option("--name", default="default", show_default=True, help="This member's name.")
 @click.option("--data-dir", type=click.Path(path_type=Path, file_okay=False), help="Its data.  [default: NAME.etcd]")
@@ -27,7 +62,13 @@ Example, a cluster of one without certificates:
 @click.option("--listen-peer-urls", default="http://127.0.0.1:2380", show_default=True, help="Where members come.")
 @click.option("--initial-advertise-peer-urls", help="Where members are told to come.  [default: --listen-peer-urls]")
 @click.option("--initial-cluster", help="NAME=URL,… of all members, this one included.  [default: this one alone]")
-@click.option("--initial-cluster-state", default="new", show_default=True, type=click.Choice(["new", "existing"]))
+@click.option(
+    "--initial-cluster-state",
+    default="new",
+    show_default=True,
+    type=click.Choice(["new", "existing"]),
+    help="existing: of a member that was added to a running cluster.",
+)
 @click.option("--initial-cluster-token", default="etcd-cluster", show_default=True, help="Keeps clusters apart.")
 @click.option("--cert-file", type=click.Path(path_type=Path), help="Certificate shown to clients.")
 @click.option("--key-file", type=click.Path(path_type=Path), help="Its key.")
@@ -45,10 +86,18 @@ Example, a cluster of one without certificates:
 @click.option(
     "--watch-progress-notify-interval", type=Duration(), default="10m", show_default=True, help="For watches that ask."
 )
-@click.option("--quota-backend-bytes", default=2147483648, show_default=True, help="Reported, not yet enforced.")
+@click.option(
+    "--quota-backend-bytes", default=0, show_default=True, help="When full, writes stop. 0: 2 GiB; negative: no quota."
+)
+@click.option("--auto-compaction-mode", default="periodic", show_default=True, type=click.Choice(_MODES))
+@click.option(
+    "--auto-compaction-retention", default="0", help="History kept: hours or a duration; revisions.  [default: 0, all]"
+)
 @click.option("--log-level", default="info", show_default=True, help="debug, info, warning or error.")
 @click.option("--health-port", default=0, show_default=True, help="/readyz and /metrics on 127.0.0.1; 0: none.")
+@click.pass_context
 def command(
+    ctx: click.Context,
     name: str,
     data_dir: Path | None,
     listen_client_urls: str,
@@ -73,6 +122,8 @@ def command(
     max_txn_ops: int,
     watch_progress_notify_interval: float,
     quota_backend_bytes: int,
+    auto_compaction_mode: str,
+    auto_compaction_retention: str,
     log_level: str,
     health_port: int,
 ) -> None:
@@ -80,6 +131,8 @@ def command(
 
     Members are named by --initial-cluster, equal on all of them; a member that is started again finds its data.
     """
+    if ctx.invoked_subcommand:
+        return
     # What gRPC would log of its own is raised, too; it must be told before it is imported.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     from minik8s.store.cluster import parse_cluster, parse_urls
@@ -112,6 +165,7 @@ def command(
         advertise_client_urls=advertised,
         listen_peer_url=peer_listen_urls[0],
         metrics_urls=metrics_urls,
+        joins=initial_cluster_state == "existing",
         client_identity=_identity("", client_urls, cert_file, key_file, trusted_ca_file),
         client_certificate_required=client_cert_auth,
         peer_identity=_identity("peer-", peer_listen_urls, peer_cert_file, peer_key_file, peer_trusted_ca_file),
@@ -120,10 +174,28 @@ def command(
         request_bytes_max=max_request_bytes,
         operations_max=max_txn_ops,
         progress_interval_s=watch_progress_notify_interval,
-        quota_bytes=quota_backend_bytes,
+        quota_bytes=quota_backend_bytes or _QUOTA_BYTES,
+        retention=_retention(auto_compaction_mode, auto_compaction_retention),
     )
     member = Member(config, clock=SystemClock(), rng=ids.system_random())
+    # Keys make no cycles, but the collector would walk all of them, and stop everything meanwhile.
+    gc.freeze()
+    gc.set_threshold(*_COLLECTIONS)
     raise SystemExit(run.serve(member, health_address=("127.0.0.1", health_port) if health_port else None))
+
+
+def _retention(mode: str, text: str) -> "Retention | None":
+    """As etcd: a bare number means hours in periodic mode, and 0 switches compaction off."""
+    from minik8s.store.autocompaction import Retention
+
+    name = "--auto-compaction-retention"
+    if text.isdigit():
+        amount = float(text) * (3600 if mode == "periodic" else 1)
+    elif mode == "periodic":
+        amount = DURATION.convert(text, None, None)
+    else:
+        raise click.UsageError(f"{name} must be a number of revisions with --auto-compaction-mode=revision")
+    return Retention(mode, amount) if amount else None
 
 
 def _identity(

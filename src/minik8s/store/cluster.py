@@ -14,12 +14,16 @@ class Cluster:
     peer_urls: Mapping[str, tuple[str, ...]]
 
     def member_id(self, name: str) -> int:
-        """As etcd's it depends on URLs and token alone."""
-        return _id(*sorted(self.peer_urls[name]), self.token)
+        return member_id(self.peer_urls[name], self.token)
 
     @property
     def id(self) -> int:
         return _id(*(f"{self.member_id(name):x}" for name in sorted(self.peer_urls)))
+
+
+def member_id(peer_urls: Iterable[str], token: str) -> int:
+    """As etcd's it depends on URLs and token alone: who joins later and who adds it agree on it."""
+    return _id(*sorted(peer_urls), token)
 
 
 def parse_cluster(text: str, token: str) -> Cluster:

@@ -17,8 +17,11 @@ LEASE_RENEW = b"k"  # LeaseKeepAliveRequest
 LEASE_EXPIRE = b"x"  # Expiration
 LEASE_TAKE_OVER = b"l"  # a term: its leader restarts all timers
 PUBLISH = b"m"  # Member: its name and the URLs it serves clients on
+CLUSTER = b"i"  # the id of the cluster, once
+ALARM = b"a"  # AlarmRequest that raises or disarms
 
 _EXPIRATION = struct.Struct(">QqQ")
+_CLUSTER = struct.Struct(">Q")
 _TERM = struct.Struct(">Q")
 
 
@@ -46,3 +49,12 @@ def take_over(term: int) -> bytes:
 
 def read_term(payload: bytes) -> int:
     return int(_TERM.unpack(payload)[0])
+
+
+def found_cluster(cluster_id: int) -> bytes:
+    """The command that gives the cluster its id, unless it has one: members that join later keep to it."""
+    return CLUSTER + _CLUSTER.pack(cluster_id)
+
+
+def read_cluster(payload: bytes) -> int:
+    return int(_CLUSTER.unpack(payload)[0])

@@ -5,8 +5,10 @@ of the simulation.
 """
 
 from asyncio import Event, sleep
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
+
+from minik8s.store.raft.errors import MemberNotLearner, QuorumAtRisk
 
 
 class StateMachine(Protocol):
@@ -56,6 +58,22 @@ class Consensus(Protocol):
     async def read_index(self) -> None:
         """Return once everything committed before the call is applied here."""
 
+    @property
+    def configuration(self) -> Mapping[str, tuple[tuple[str, int], bool]]:
+        """Name → (address, whether a learner) of every member."""
+
+    async def add_member(self, name: str, address: tuple[str, int], *, learner: bool) -> None:
+        """Raises raft.errors, as the next two."""
+
+    async def promote(self, name: str) -> None:
+        """Make a learner a voter."""
+
+    async def remove_member(self, name: str) -> None:
+        """A leader hands over first."""
+
+    async def transfer_leadership(self, to: str) -> None:
+        """Have the member `to` lead; this one must lead now. Raises raft.errors."""
+
     def on_leadership(self, callback: Callable[[bool, int], None]) -> None:
         """Call `callback(is_leader, term)` at each change."""
 
@@ -87,6 +105,22 @@ class Immediate:
 
     async def read_index(self) -> None:
         await sleep(0)
+
+    @property
+    def configuration(self) -> Mapping[str, tuple[tuple[str, int], bool]]:
+        return {self.name: (("", 0), False)}
+
+    async def add_member(self, name: str, address: tuple[str, int], *, learner: bool) -> None:
+        raise QuorumAtRisk("one process stays alone")
+
+    async def promote(self, name: str) -> None:
+        raise MemberNotLearner(f"{name!r} is a voter")
+
+    async def remove_member(self, name: str) -> None:
+        raise QuorumAtRisk("the only member stays")
+
+    async def transfer_leadership(self, to: str) -> None:
+        """There is nobody else."""
 
     def on_leadership(self, callback: Callable[[bool, int], None]) -> None:
         callback(True, self.term)

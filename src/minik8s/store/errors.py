@@ -48,12 +48,32 @@ LEASE_TTL_TOO_LARGE = Fault("OUT_OF_RANGE", "etcdserver: too large lease TTL")
 
 LEASE_NOT_FOUND = Fault("NOT_FOUND", "etcdserver: requested lease not found")
 LEASE_EXISTS = Fault("FAILED_PRECONDITION", "etcdserver: lease already exists")
+NO_SPACE = Fault("RESOURCE_EXHAUSTED", "etcdserver: mvcc: database space exceeded")
+MEMBER_NOT_FOUND = Fault("NOT_FOUND", "etcdserver: member not found")
+BAD_PEER_URLS = Fault("INVALID_ARGUMENT", "etcdserver: given member URLs are invalid")
+PEER_URLS_EXIST = Fault("FAILED_PRECONDITION", "etcdserver: Peer URLs already exists")
+MEMBER_NOT_LEARNER = Fault("FAILED_PRECONDITION", "etcdserver: can only promote a learner member")
+LEARNER_NOT_READY = Fault(
+    "FAILED_PRECONDITION", "etcdserver: can only promote a learner member which is in sync with leader"
+)
+UNHEALTHY_CLUSTER = Fault("UNAVAILABLE", "etcdserver: unhealthy cluster")
+NOT_LEADER = Fault("FAILED_PRECONDITION", "etcdserver: not leader")
+BAD_TRANSFEREE = Fault("FAILED_PRECONDITION", "etcdserver: bad leader transferee")
+TRANSFER_TIMED_OUT = Fault("UNKNOWN", "etcdserver: request timed out, leader transfer took too long")
+AUTH_NOT_ENABLED = Fault("FAILED_PRECONDITION", "etcdserver: authentication is not enabled")
 TOO_MANY_REQUESTS = Fault("RESOURCE_EXHAUSTED", "etcdserver: too many requests")
 
 NO_LEADER = Fault("UNAVAILABLE", "etcdserver: no leader")
 STOPPED = Fault("UNAVAILABLE", "etcdserver: server stopped")
+CORRUPT = Fault("DATA_LOSS", "etcdserver: corrupt cluster")
 # Of a write this leaves the outcome unknown, and etcd's clients do not send it again.
 REQUEST_TIMED_OUT = Fault("UNAVAILABLE", "etcdserver: request timed out")
+
+# Lock and Election: as etcd's, without a code of their own.
+SESSION_EXPIRED = Fault("UNKNOWN", "mutex: session is expired")
+ELECTION_NO_LEADER = Fault("UNKNOWN", "election: no leader")
+ELECTION_NOT_LEADER = Fault("UNKNOWN", "election: not leader")
+MISSING_LEADER_KEY = Fault("UNKNOWN", '"leader" field must be provided')
 
 
 def unimplemented(method: str) -> EtcdError:

@@ -52,3 +52,6 @@ class Expiry:
 
     def lease_ended(self, lease_id: int) -> None:
         del self._deadlines[lease_id]
+
+    def state_restored(self, revision_before: int) -> None:
+        """Each lease was told of."""

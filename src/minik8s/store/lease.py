@@ -53,6 +53,10 @@ class Leases:
         lease = self._leases[lease_id] = Lease(lease_id, ttl_s)
         return lease
 
+    def restore(self, lease_id: int, ttl_s: int, renewals: int) -> None:
+        """A lease from a snapshot; its keys are told by `move`."""
+        self._leases[lease_id] = Lease(lease_id, ttl_s, renewals)
+
     def remove(self, lease_id: int) -> None:
         """Forget a lease whose keys are gone."""
         del self._leases[lease_id]

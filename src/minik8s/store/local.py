@@ -9,6 +9,7 @@ import random
 from minik8s.kit.clock import Clock
 from minik8s.store.consensus import Immediate
 from minik8s.store.machine import Machine
+from minik8s.store.maintenance import Maintenance
 from minik8s.store.service import Service, ServiceConfig
 from minik8s.store.upkeep import Upkeep, UpkeepConfig
 from minik8s.wire.etcd import rpc_pb2
@@ -22,6 +23,7 @@ class LocalStore:
         machine = Machine()
         config = ServiceConfig(member_id=1, cluster_id=1)
         self._service = Service(config, machine, Immediate(machine), clock=clock, rng=rng)
+        self._maintenance = Maintenance(self._service)
 
     async def run(self) -> None:
         """Expire leases and notify progress, until cancelled."""
@@ -49,7 +51,7 @@ class LocalStore:
         return await self._service.lease_revoke(request)
 
     async def status(self) -> rpc_pb2.StatusResponse:
-        return await self._service.status(rpc_pb2.StatusRequest())
+        return await self._maintenance.status(rpc_pb2.StatusRequest())
 
     def watch(self, request: rpc_pb2.WatchCreateRequest) -> "LocalWatch":
         """A stream with one watcher. The first message says `created`; a refusal is a message with `canceled`."""

@@ -5,12 +5,13 @@ deterministic (no clock, no chance). Observers are told what happened; they act 
 here: the watch hub wakes watchers, the expiry restarts timers.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple, Protocol
 
 from google.protobuf.message import Message
 
-from minik8s.store import commands, txn
+from minik8s.store import commands, snapshot, txn
+from minik8s.store.alarms import Alarms
 from minik8s.store.errors import EtcdError
 from minik8s.store.lease import Lease
 from minik8s.store.txn import Keyspace
@@ -36,6 +37,9 @@ class Observer(Protocol):
     def lease_ended(self, lease_id: int) -> None:
         """Revoked or expired."""
 
+    def state_restored(self, revision_before: int) -> None:
+        """A snapshot replaced the state; what it left out was told before, lease by lease."""
+
 
 class Machine:
     """The whole replicated state of the store."""
@@ -43,7 +47,9 @@ class Machine:
     def __init__(self) -> None:
         self.space = Keyspace()
         self.members: dict[int, rpc_pb2.Member] = {}
-        """What members have published of themselves, by id."""
+        """What members have published of themselves, by id; who has no client URLs has not started yet."""
+        self.cluster_id = 0
+        self.alarms = Alarms()
         self.observers: list[Observer] = []
         self._handlers: dict[bytes, Callable[[bytes], bytes]] = {
             commands.PUT: self._put,
@@ -56,12 +62,16 @@ class Machine:
             commands.LEASE_EXPIRE: self._lease_expire,
             commands.LEASE_TAKE_OVER: self._lease_take_over,
             commands.PUBLISH: self._publish,
+            commands.CLUSTER: self._cluster,
+            commands.ALARM: self._alarm,
         }
 
     def apply(self, command: bytes) -> Applied | EtcdError:
         """Carry out one command. A kind this version does not know is our bug, and must stop the member."""
+        kind, payload = command[:1], command[1:]
         try:
-            body = self._handlers[command[:1]](command[1:])
+            self.alarms.check_command(kind, payload)
+            body = self._handlers[kind](payload)
         except EtcdError as error:
             return error
         mvcc = self.space.mvcc
@@ -69,6 +79,31 @@ class Machine:
             for observer in self.observers:
                 observer.revision_committed(mvcc.revision)
         return Applied(mvcc.revision, body)
+
+    @property
+    def raised_alarms(self) -> set[tuple[int, int]]:
+        return self.alarms.raised
+
+    def snapshot(self) -> Iterator[bytes]:
+        """The state as it is now, in chunks that may be read while commands are applied."""
+        return snapshot.chunks(self)
+
+    def restore(self, stream: Iterable[bytes]) -> None:
+        """Replace the state by a later one. Raises SnapshotUnreadable, having changed nothing."""
+        image = snapshot.read(stream)
+        before = self.space.mvcc.revision
+        ended = [lease.id for lease in self.space.leases if not image.space.leases.find(lease.id)]
+        # In place: watchers and services hold on to it.
+        self.space.mvcc.become(image.space.mvcc)
+        self.space.leases = image.space.leases
+        self.members, self.cluster_id, self.alarms.raised = image.members, image.cluster_id, image.raised_alarms
+        for lease_id in ended:
+            for observer in self.observers:
+                observer.lease_ended(lease_id)
+        for lease in self.space.leases:
+            self._renewed(lease)
+        for observer in self.observers:
+            observer.state_restored(before)
 
     def _put(self, payload: bytes) -> bytes:
         return txn.put(self.space, rpc_pb2.PutRequest.FromString(payload))
@@ -117,8 +152,18 @@ class Machine:
 
     def _publish(self, payload: bytes) -> bytes:
         member = rpc_pb2.Member.FromString(payload)
+        # A name that was removed and has come back is another member.
+        self.members = {known.ID: known for known in self.members.values() if known.name != member.name}
         self.members[member.ID] = member
         return b""
+
+    def _cluster(self, payload: bytes) -> bytes:
+        self.cluster_id = self.cluster_id or commands.read_cluster(payload)
+        return b""
+
+    def _alarm(self, payload: bytes) -> bytes:
+        alarms = self.alarms.change(rpc_pb2.AlarmRequest.FromString(payload))
+        return _encoded(rpc_pb2.AlarmResponse(alarms=alarms))
 
     def _renewed(self, lease: Lease) -> None:
         for observer in self.observers:

@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, ProcessCollector
 
 from minik8s.kit import health, tls
 from minik8s.kit.clock import Clock
 from minik8s.kit.log import get_logger
 from minik8s.store import pages
+from minik8s.store.autocompaction import Retention
 from minik8s.store.cluster import Cluster, parse_url
 from minik8s.store.machine import Machine
 from minik8s.store.metrics import StoreCollector
@@ -25,6 +26,7 @@ from minik8s.wire.etcd import rpc_pb2
 
 log = get_logger(__name__)
 
+_HAND_OVER_S = 0.5  # for a leader that is asked to stop
 _LOG_ENTRY_SLACK_BYTES = 64 * 1024  # around the largest request
 
 
@@ -39,6 +41,7 @@ class Config:
     advertise_client_urls: Sequence[str]
     listen_peer_url: str
     metrics_urls: Sequence[str] = ()
+    joins: bool = False  # a cluster that stands and has had this member added
     client_identity: tls.Identity | None = None  # None: clients come in plain text
     client_certificate_required: bool = True
     peer_identity: tls.Identity | None = None
@@ -46,7 +49,8 @@ class Config:
     election_timeout_s: float = 1.0
     request_bytes_max: int = 3 * 512 * 1024
     operations_max: int = 128  # in one list of a transaction
-    quota_bytes: int = 2 << 30
+    quota_bytes: int = 2 << 30  # negative: unlimited
+    retention: Retention | None = None  # of history; None keeps all until a client compacts
     progress_interval_s: float = 600.0
 
 
@@ -67,6 +71,7 @@ class Member:
             ServerConfig(addresses, config.client_identity, config.client_certificate_required), self.service
         )
         self.registry.register(StoreCollector(self.service))
+        ProcessCollector(registry=self.registry)
 
     def checks(self) -> Mapping[str, health.Check]:
         return {"leader": lambda: None if self._raft.leader else "this member knows no leader"}
@@ -78,8 +83,10 @@ class Member:
             pages.serving(config.metrics_urls, config.client_identity, self.checks(), self.registry),
         ):
             group.create_task(self._raft.run())
-            group.create_task(self._upkeep.run())
             log.info("member starts", name=config.name, clients=",".join(config.listen_client_urls))
+            # Before its log is read a member cannot say more than "not yet": nobody is let in.
+            await self._raft.opened.wait()
+            group.create_task(self._upkeep.run())
             await self._server.run()
 
 
@@ -90,6 +97,8 @@ def _raft_config(config: Config) -> RaftConfig:
         peers={name: parse_url(urls[0])[:2] for name, urls in config.cluster.peer_urls.items()},
         listen=parse_url(config.listen_peer_url)[:2],
         identity=config.peer_identity,
+        joins=config.joins,
+        hand_over_s=_HAND_OVER_S,
         cluster_token=config.cluster.token,
         heartbeat_s=config.heartbeat_s,
         election_timeout_s=config.election_timeout_s,
@@ -104,6 +113,7 @@ def _service_config(config: Config) -> ServiceConfig:
     return ServiceConfig(
         member_id=cluster.member_id(config.name),
         cluster_id=cluster.id,
+        token=cluster.token,
         members={
             name: rpc_pb2.Member(ID=cluster.member_id(name), peerURLs=urls) for name, urls in cluster.peer_urls.items()
         },
@@ -116,10 +126,14 @@ def _service_config(config: Config) -> ServiceConfig:
 
 def _upkeep_config(config: Config) -> UpkeepConfig:
     published = rpc_pb2.Member(
-        ID=config.cluster.member_id(config.name), name=config.name, clientURLs=config.advertise_client_urls
+        ID=config.cluster.member_id(config.name),
+        name=config.name,
+        peerURLs=config.cluster.peer_urls[config.name],
+        clientURLs=config.advertise_client_urls,
     )
     return UpkeepConfig(
         progress_interval_s=config.progress_interval_s,
         leaderless_max_s=3 * config.election_timeout_s,
         published=published,
+        retention=config.retention,
     )

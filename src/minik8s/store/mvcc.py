@@ -10,6 +10,7 @@ were made. `batch(r)` therefore finds the changes of a revision by index.
 
 import zlib
 from bisect import bisect_right
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from sortedcontainers import SortedList
@@ -46,6 +47,20 @@ def _mod_revision(record: Record) -> int:
     return record.mod_revision
 
 
+class Pin(NamedTuple):
+    """The keys and their history at one moment: references to what never changes, kept apart from what does."""
+
+    revision: int
+    compact_revision: int
+    first_batch: int
+    versions: list[list[Record]]  # of each key; versions after `revision` may have been appended since
+    batches: list[tuple[Record, ...]]
+
+    def old(self) -> Iterator[Record]:
+        """The versions older than the first batch, which only a key's oldest can be."""
+        return (versions[0] for versions in self.versions if versions[0].mod_revision < self.first_batch)
+
+
 class Mvcc:
     """Writes collect under revision+1 until `commit`; reads in between see them, as etcd's transactions do."""
 
@@ -69,6 +84,11 @@ class Mvcc:
     def key_count(self) -> int:
         """How many keys exist now."""
         return len(self._live)
+
+    @property
+    def version_count(self) -> int:
+        """How many versions are held, deletions included."""
+        return sum(map(len, self._versions.values()))
 
     def get(self, key: bytes, revision: int = 0) -> Record | None:
         """The record of `key` at `revision` (0: now); None if it does not exist then. The revision must be held."""
@@ -181,6 +201,50 @@ class Mvcc:
                     crc = zlib.crc32(record.framed, crc)
         return crc, at
 
+    def pin(self) -> Pin:
+        """Everything as it is now, to be read while it goes on changing."""
+        assert not self._pending
+        return Pin(
+            self.revision, self.compact_revision, self._first_batch, list(self._versions.values()), self._batches[:]
+        )
+
+    @classmethod
+    def restored(cls, pin: Pin, old: Iterable[Record]) -> "Mvcc":
+        """From a pin's numbers and batches, and what its `old` gave. Raises ValueError if they do not belong
+        together."""
+        mvcc = cls()
+        mvcc.revision, mvcc.compact_revision, mvcc._first_batch = pin.revision, pin.compact_revision, pin.first_batch
+        mvcc._batches = pin.batches
+        if pin.first_batch + len(pin.batches) != pin.revision + 1:
+            raise ValueError(f"{len(pin.batches)} batches from {pin.first_batch} on do not end at {pin.revision}")
+        versions = mvcc._versions
+        for record in old:
+            if record.mod_revision >= pin.first_batch or record.key in versions:
+                raise ValueError(f"a version of revision {record.mod_revision} among the old ones")
+            versions[record.key] = [record]
+            mvcc.size_bytes += len(record.framed)
+        for revision, batch in enumerate(pin.batches, pin.first_batch):
+            for record in batch:
+                if record.mod_revision != revision:
+                    raise ValueError(f"a version of revision {record.mod_revision} in the batch of {revision}")
+                held = versions.setdefault(record.key, [])
+                if held and revision == pin.compact_revision:
+                    # Put and deleted in one revision, of which compaction left the second.
+                    mvcc.size_bytes -= len(held.pop().framed)
+                held.append(record)
+                mvcc.size_bytes += len(record.framed)
+        mvcc._keys = SortedList(versions)
+        mvcc._live = SortedList(record.key for record in mvcc.live_records())
+        return mvcc
+
+    def become(self, other: "Mvcc") -> None:
+        """Take over another's state, which must not be used any more."""
+        self.__dict__.update(other.__dict__)
+
+    def live_records(self) -> Iterator[Record]:
+        """The newest version of every key that exists now, in no order."""
+        return (versions[-1] for versions in self._versions.values() if versions[-1].version)
+
     def _append(self, record: Record) -> None:
         versions = self._versions.get(record.key)
         if versions is None:
@@ -202,10 +266,12 @@ class Mvcc:
         if not newest.version and newest.mod_revision < revision:
             keep += 1
         self.size_bytes -= sum(len(record.framed) for record in versions[:keep])
-        del versions[:keep]
-        if not versions:
+        if keep == len(versions):
             del self._versions[key]
             self._keys.remove(key)
+        elif keep:
+            # A new list: a pin may hold the old one.
+            self._versions[key] = versions[keep:]
 
     @staticmethod
     def _bounds(keys: SortedList, key: bytes, end: bytes) -> tuple[int, int]:

@@ -29,7 +29,9 @@ def answer(mvcc: Mvcc, request: rpc_pb2.RangeRequest) -> bytes:
         request.key, request.range_end, revision=request.revision, limit=limit + 1 if limit and plain else 0
     )
     if not plain:
-        records = _sorted(_filtered(records, request), request)
+        records = _filtered(records, request)
+    if request.sort_order or request.sort_target:
+        records = _sorted(records, request)
     more = bool(limit) and len(records) > limit
     if more:
         del records[limit:]
@@ -38,10 +40,9 @@ def answer(mvcc: Mvcc, request: rpc_pb2.RangeRequest) -> bytes:
 
 
 def _is_plain(request: rpc_pb2.RangeRequest) -> bool:
-    """Whether the limit can be pushed into the scan."""
+    """Whether the limit is pushed into the scan. As etcd also with a target but no order: what is left is sorted."""
     return not (
         request.sort_order
-        or request.sort_target
         or request.min_mod_revision
         or request.max_mod_revision
         or request.min_create_revision

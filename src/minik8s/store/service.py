@@ -1,4 +1,4 @@
-"""etcd's five services, without gRPC: requests in, answers or EtcdError out.
+"""etcd's KV, Watch and Lease services, without gRPC: requests in, answers or EtcdError out.
 
 `server` serves it over gRPC, `local` in process. The hot calls (Range, Put, DeleteRange, Txn) take and give encoded
 messages. Reads are linearizable through `consensus.read_index` unless the request says serializable; writes are
@@ -12,37 +12,54 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from minik8s.kit.clock import Clock
-from minik8s.store import checks, commands, encoding, txn
+from minik8s.kit.log import get_logger
+from minik8s.store import alarms, checks, commands, encoding, txn
 from minik8s.store import range as ranges
 from minik8s.store.consensus import Consensus
 from minik8s.store.errors import (
+    LEARNER_NOT_READY,
     LEASE_TTL_TOO_LARGE,
+    MEMBER_NOT_FOUND,
+    MEMBER_NOT_LEARNER,
     NO_LEADER,
+    NO_SPACE,
+    NOT_LEADER,
+    PEER_URLS_EXIST,
     REQUEST_TIMED_OUT,
     REQUEST_TOO_LARGE,
     STOPPED,
     TOO_MANY_REQUESTS,
+    TRANSFER_TIMED_OUT,
+    UNHEALTHY_CLUSTER,
     EtcdError,
     Fault,
-    unimplemented,
 )
 from minik8s.store.expiry import Expiry
 from minik8s.store.machine import Applied, Machine
-from minik8s.store.raft.errors import CommandTooLarge, NoLeader, NotStarted, RaftError, TooManyProposals
+from minik8s.store.raft import errors as raft
 from minik8s.store.watch import WatchHub
 from minik8s.store.watch_stream import WatchStream
 from minik8s.wire.etcd import rpc_pb2
+
+log = get_logger(__name__)
 
 VERSION = "3.6.4"
 """The etcd release whose client API this is; API servers look here for what the store can do."""
 
 _LEASE_TTL_MAX_S = 9_000_000_000
-_FAULTS: dict[type[RaftError], Fault] = {
-    NoLeader: NO_LEADER,
-    NotStarted: STOPPED,
-    TooManyProposals: TOO_MANY_REQUESTS,
-    CommandTooLarge: REQUEST_TOO_LARGE,
-    RaftError: REQUEST_TIMED_OUT,  # ProposalTimeout, ReadTimeout
+_FAULTS: dict[type[raft.RaftError], Fault] = {
+    raft.NoLeader: NO_LEADER,
+    raft.NotStarted: STOPPED,
+    raft.TooManyProposals: TOO_MANY_REQUESTS,
+    raft.CommandTooLarge: REQUEST_TOO_LARGE,
+    raft.MemberExists: PEER_URLS_EXIST,
+    raft.MemberNotFound: MEMBER_NOT_FOUND,
+    raft.MemberNotLearner: MEMBER_NOT_LEARNER,
+    raft.LearnerNotReady: LEARNER_NOT_READY,
+    raft.MembershipRefused: UNHEALTHY_CLUSTER,  # ChangeUnderWay, QuorumAtRisk
+    raft.NotLeader: NOT_LEADER,
+    raft.TransferFailed: TRANSFER_TIMED_OUT,
+    raft.RaftError: REQUEST_TIMED_OUT,  # ProposalTimeout, ReadTimeout
 }
 
 
@@ -52,12 +69,13 @@ class ServiceConfig:
 
     member_id: int
     cluster_id: int
-    members: Mapping[str, rpc_pb2.Member] = field(default_factory=dict)  # id and peerURLs, by consensus' names
+    members: Mapping[str, rpc_pb2.Member] = field(default_factory=dict)  # the first ones: id and peerURLs by name
+    token: str = ""  # of the cluster, for the ids of members to come
     request_bytes_max: int = 3 * 512 * 1024
     operations_max: int = 128  # in one list of a transaction
     pending_max: int = 5000  # proposals in flight; more are refused with "too many requests"
     lease_ttl_min_s: int = 2
-    quota_bytes: int = 2 << 30  # reported; enforced from issue 3 on
+    quota_bytes: int = 2 << 30  # of all versions held; not above 0 means unlimited
 
 
 class Service:
@@ -74,8 +92,10 @@ class Service:
         self.hub = WatchHub(self.mvcc)
         self.streams: set[WatchStream] = set()
         self.pending = 0
+        self.failed = 0  # proposals that consensus did not carry out, as far as is known
         self._rng = rng
-        self._identity = encoding.integer(1, config.cluster_id) + encoding.integer(2, config.member_id)
+        self._cluster_id = 0
+        self._identity = b""
         machine.observers += [self.hub, self.expiry]
 
     # KV
@@ -85,6 +105,7 @@ class Service:
         checks.check_range(parsed)
         if not parsed.serializable:
             await self.read_index()
+        self.machine.alarms.check_read()
         return self._header(self.mvcc.revision) + ranges.answer(self.mvcc, parsed)
 
     async def put(self, request: bytes) -> bytes:
@@ -102,6 +123,7 @@ class Service:
             return self._answer(await self.propose(commands.TXN + request))
         if not txn.is_serializable(parsed):
             await self.read_index()
+        self.machine.alarms.check_read()
         return self._header(self.mvcc.revision) + txn.txn(self.machine.space, parsed)
 
     async def compact(self, request: rpc_pb2.CompactionRequest) -> rpc_pb2.CompactionResponse:
@@ -123,6 +145,7 @@ class Service:
     # Lease
 
     async def lease_grant(self, request: rpc_pb2.LeaseGrantRequest) -> rpc_pb2.LeaseGrantResponse:
+        self.machine.alarms.check_command(commands.LEASE_GRANT, b"")
         if request.TTL > _LEASE_TTL_MAX_S:
             raise EtcdError(LEASE_TTL_TOO_LARGE)
         decided = rpc_pb2.LeaseGrantRequest(
@@ -155,60 +178,35 @@ class Service:
         leases = [rpc_pb2.LeaseStatus(ID=lease.id) for lease in self.machine.space.leases]
         return rpc_pb2.LeaseLeasesResponse(header=self.header(self.mvcc.revision), leases=leases)
 
-    # Cluster
+    # Auth
 
-    async def member_list(self, request: rpc_pb2.MemberListRequest) -> rpc_pb2.MemberListResponse:
-        if request.linearizable:
-            await self.read_index()
-        members = []
-        for configured in self.config.members.values():
-            member = rpc_pb2.Member(ID=configured.ID, peerURLs=configured.peerURLs)
-            # Name and client URLs are empty until the member has started once.
-            if published := self.machine.members.get(member.ID):
-                member.name = published.name
-                member.clientURLs.extend(published.clientURLs)
-            members.append(member)
-        return rpc_pb2.MemberListResponse(header=self.header(0), members=members)
-
-    # Maintenance
-
-    async def status(self, request: rpc_pb2.StatusRequest) -> rpc_pb2.StatusResponse:
-        consensus, size_bytes = self.consensus, self.mvcc.size_bytes
-        return rpc_pb2.StatusResponse(
-            header=self.header(self.mvcc.revision),
-            version=VERSION,
-            dbSize=size_bytes,
-            dbSizeInUse=size_bytes,
-            dbSizeQuota=self.config.quota_bytes,
-            leader=self.leader_id,
-            raftIndex=consensus.last_index,
-            raftTerm=consensus.term,
-            raftAppliedIndex=consensus.applied_index,
-            errors=[] if consensus.leader else [NO_LEADER.text],
-        )
-
-    async def hash_kv(self, request: rpc_pb2.HashKVRequest) -> rpc_pb2.HashKVResponse:
-        crc, revision = self.mvcc.hash_kv(request.revision)
-        return rpc_pb2.HashKVResponse(
-            header=self.header(self.mvcc.revision),
-            hash=crc,
-            compact_revision=self.mvcc.compact_revision,
-            hash_revision=revision,
-        )
-
-    async def alarm(self, request: rpc_pb2.AlarmRequest) -> rpc_pb2.AlarmResponse:
-        """No alarm is ever raised yet, so there is none to list or to disarm."""
-        if request.action == rpc_pb2.AlarmRequest.ACTIVATE:
-            raise unimplemented("Alarm ACTIVATE")
-        return rpc_pb2.AlarmResponse(header=self.header(0))
+    async def auth_status(self, request: bytes) -> bytes:
+        """Never enabled, at the revision of auth that a fresh etcd has."""
+        return self._header(0) + encoding.integer(3, 1)
 
     # What the calls above, the server and the upkeep share
 
     @property
     def leader_id(self) -> int:
         """0 while there is none."""
-        member = self.config.members.get(self.consensus.leader or "")
-        return member.ID if member else self.config.member_id if self.consensus.is_leader else 0
+        if self.consensus.is_leader:
+            return self.config.member_id
+        return self.member(self.consensus.leader).ID if self.consensus.leader else 0
+
+    @property
+    def is_learner(self) -> bool:
+        """Whether this member has no vote: not yet, or not any more."""
+        _, is_learner = self.consensus.configuration.get(self.consensus.name, (None, True))
+        return is_learner
+
+    def member(self, name: str) -> rpc_pb2.Member:
+        """What is known of a member by consensus' name of it; empty if nothing is."""
+        published = (member for member in self.machine.members.values() if member.name == name)
+        return next(published, None) or self.config.members.get(name) or rpc_pb2.Member()
+
+    def member_name(self, member_id: int) -> str | None:
+        """Consensus' name of a member, None if there is no such member."""
+        return next((name for name in self.consensus.configuration if member_id == self.member(name).ID), None)
 
     def require_leader(self) -> None:
         """What the metadata `hasleader` asks. Raises EtcdError."""
@@ -217,7 +215,7 @@ class Service:
 
     async def read_index(self) -> None:
         """Wait until everything written before now can be read here. Raises EtcdError."""
-        with _consensus_errors():
+        with consensus_errors():
             await self.consensus.read_index()
 
     async def propose(self, command: bytes) -> Applied:
@@ -226,10 +224,15 @@ class Service:
             raise EtcdError(REQUEST_TOO_LARGE)
         if self.pending >= self.config.pending_max:
             raise EtcdError(TOO_MANY_REQUESTS)
+        if 0 < self.config.quota_bytes < self.mvcc.size_bytes + len(command):
+            await self._check_space(command)
         self.pending += 1
         try:
-            with _consensus_errors():
+            with consensus_errors():
                 result: Any = await self.consensus.propose(command)
+        except EtcdError:
+            self.failed += 1
+            raise
         finally:
             self.pending -= 1
         if isinstance(result, EtcdError):
@@ -238,15 +241,42 @@ class Service:
         assert isinstance(result, Applied)
         return result
 
+    async def _check_space(self, command: bytes) -> None:
+        """The quota is full: whoever would add to it is refused, and the whole cluster told by an alarm."""
+        if not alarms.needs_space(command[:1], command[1:]):
+            return
+        if not self.machine.alarms.members(rpc_pb2.NOSPACE):
+            log.error("the quota is full: compact and delete, then disarm", quota_bytes=self.config.quota_bytes)
+            raised = rpc_pb2.AlarmRequest(
+                action=rpc_pb2.AlarmRequest.ACTIVATE, memberID=self.config.member_id, alarm=rpc_pb2.NOSPACE
+            )
+            await self.propose(commands.ALARM + raised.SerializeToString())
+        raise EtcdError(NO_SPACE)
+
+    async def transfer_leadership(self, name: str) -> None:
+        """Have another member lead. Raises EtcdError."""
+        with consensus_errors():
+            await self.consensus.transfer_leadership(name)
+
+    @property
+    def cluster_id(self) -> int:
+        """The one the cluster was founded with: a member that joined later would compute another."""
+        return self.machine.cluster_id or self.config.cluster_id
+
     def header(self, revision: int) -> rpc_pb2.ResponseHeader:
         """0 leaves the revision out, as cluster calls do."""
-        config = self.config
         return rpc_pb2.ResponseHeader(
-            cluster_id=config.cluster_id, member_id=config.member_id, revision=revision, raft_term=self.consensus.term
+            cluster_id=self.cluster_id,
+            member_id=self.config.member_id,
+            revision=revision,
+            raft_term=self.consensus.term,
         )
 
     def _header(self, revision: int) -> bytes:
         """The header as a response's encoded first field."""
+        if self._cluster_id != self.cluster_id:
+            self._cluster_id = self.cluster_id
+            self._identity = encoding.integer(1, self._cluster_id) + encoding.integer(2, self.config.member_id)
         variable = encoding.integer(3, revision) + encoding.integer(4, self.consensus.term)
         return encoding.message(1, self._identity + variable)
 
@@ -258,9 +288,9 @@ class Service:
 
 
 @contextmanager
-def _consensus_errors() -> Iterator[None]:
+def consensus_errors() -> Iterator[None]:
     """What consensus raises, as etcd's clients know it. Only "request timed out" leaves a write's outcome open."""
     try:
         yield
-    except RaftError as error:
+    except raft.RaftError as error:
         raise EtcdError(next(fault for kind, fault in _FAULTS.items() if isinstance(error, kind))) from error

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from minik8s.kit.clock import Clock
 from minik8s.kit.log import get_logger
 from minik8s.store import commands
+from minik8s.store.autocompaction import AutoCompaction, Retention
 from minik8s.store.errors import NO_LEADER, EtcdError
 from minik8s.store.service import Service
 from minik8s.wire.etcd import rpc_pb2
@@ -27,6 +28,7 @@ class UpkeepConfig:
     revocations_per_beat: int = 500
     revocations_in_flight: int = 16
     published: rpc_pb2.Member | None = None  # what this member says of itself; None says nothing
+    retention: Retention | None = None
 
 
 class Upkeep:
@@ -38,10 +40,13 @@ class Upkeep:
         self._clock = clock
         self._led_at_s = 0.0
         self._progress_at_s = 0.0
+        self._compaction: AutoCompaction | None = None
 
     async def run(self) -> None:
         self._led_at_s = self._clock.monotonic_s()
         self._progress_at_s = self._led_at_s + self._config.progress_interval_s
+        if self._config.retention:
+            self._compaction = AutoCompaction(self._config.retention, now_s=self._led_at_s)
         while True:
             try:
                 await self._beat()
@@ -54,6 +59,7 @@ class Upkeep:
         self._end_leaderless_streams()
         if self._service.consensus.leader:
             await self._publish()
+            await self._compact()
             await self._keep_leases()
 
     def _notify_progress(self) -> None:
@@ -74,9 +80,23 @@ class Upkeep:
                     stream.fail(EtcdError(NO_LEADER))
 
     async def _publish(self) -> None:
-        member = self._config.published
-        if member and self._service.machine.members.get(member.ID) != member:
-            await self._service.propose(commands.PUBLISH + member.SerializeToString())
+        service, member = self._service, self._config.published
+        if not member:
+            return
+        if service.consensus.is_leader and not service.machine.cluster_id:
+            await service.propose(commands.found_cluster(service.config.cluster_id))
+        if service.machine.members.get(member.ID) != member:
+            await service.propose(commands.PUBLISH + member.SerializeToString())
+
+    async def _compact(self) -> None:
+        if not self._compaction:
+            return
+        service = self._service
+        # Everyone keeps count, so that a new leader goes on where the old one was.
+        revision = self._compaction.due(self._clock.monotonic_s(), service.mvcc.revision)
+        if revision and service.consensus.is_leader and revision > service.mvcc.compact_revision:
+            log.info("compacts", revision=revision)
+            await service.compact(rpc_pb2.CompactionRequest(revision=revision))
 
     async def _keep_leases(self) -> None:
         consensus, leases = self._service.consensus, self._service.machine.space.leases

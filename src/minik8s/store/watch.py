@@ -99,6 +99,24 @@ class WatchHub:
     def lease_ended(self, lease_id: int) -> None:
         """The deletions that came with it do."""
 
+    def state_restored(self, revision_before: int) -> None:
+        """Every watcher reads on where it was, never before (etcd's issue 15271), or is told of the compaction that
+        passed it."""
+        current = self.mvcc.revision
+        for watcher, stream in [
+            *self._by_range.items(),
+            *((w, s) for by in self._by_key.values() for w, s in by.items()),
+        ]:
+            if not watcher.is_behind and watcher.next_revision <= current:
+                # Complete up to here: it was only not told of what it does not want.
+                watcher.next_revision = max(watcher.next_revision, revision_before + 1)
+                if watcher.next_revision <= current:
+                    self._mark(watcher, stream)
+        self._encoded.clear()
+        waiting, self._waiting = self._waiting, set()
+        for stream in waiting:
+            stream.revision_committed(current)
+
     def event(self, record: Record, *, prev_kv: bool) -> bytes:
         """The Event of a change, encoded as field 11: of WatchResponse (events)."""
         encoded = self._encoded.get((record, prev_kv))

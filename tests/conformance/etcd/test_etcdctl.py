@@ -6,7 +6,8 @@ from collections.abc import Awaitable, Callable
 import pytest
 from store.replicas import Replicas
 
-from conformance.etcd.processes import etcdctl, etcdctl_json, needs_etcdctl, start_etcdctl
+from conformance.etcd.processes import etcdctl, etcdctl_json, needs_etcdctl, start_etcdctl, stock_etcd
+from minik8s.store import backup
 
 pytestmark = [pytest.mark.slow, needs_etcdctl]
 
@@ -131,4 +132,108 @@ async def cluster(replicas: Replicas) -> None:
     health = await etcdctl(endpoints, "endpoint", "health")
     assert health.count("is healthy") == 3
     assert await etcdctl(endpoints, "alarm", "list") == ""
-    assert "not implemented" in await etcdctl(endpoints, "move-leader", "1", status=1)
+    assert await etcdctl(endpoints, "alarm", "disarm") == ""
+    assert (await etcdctl(endpoints, "defrag")).count("Finished defragmenting") == 3
+    assert "bad leader transferee" in await etcdctl(leader_first(replicas, statuses), "move-leader", "1", status=1)
+
+
+def leader_first(replicas: Replicas, statuses: list) -> str:
+    """Flags that ask the leader, whom move-leader wants."""
+    flags = replicas.etcdctl_endpoints.split(" ", 1)[1]
+    leader = next(
+        address
+        for address, status in zip(replicas.address.values(), statuses, strict=True)
+        if status["leader"] == status["header"]["member_id"]
+    )
+    return f"{leader} {flags}"
+
+
+def test_etcdctl_moves_the_leader_saves_snapshots_and_changes_members(tmp_path):
+    async def main() -> None:
+        async with Replicas(tmp_path) as replicas:
+            await replicas.settled()
+            endpoints = replicas.etcdctl_endpoints
+            flags = endpoints.split(" ", 1)[1]
+            async with asyncio.timeout(10):
+                while "unstarted" in await etcdctl(endpoints, "member", "list"):
+                    pass
+            members = {m["name"]: m["ID"] for m in (await etcdctl_json(endpoints, "member", "list"))["members"]}
+            leader = await replicas.leader()
+            target = next(name for name in replicas.names if name != leader)
+            moved = await etcdctl(f"{replicas.address[leader]} {flags}", "move-leader", f"{members[target]:x}")
+            assert moved == f"Leadership transferred from {members[leader]:x} to {members[target]:x}\n"
+            assert await replicas.leader() == target
+
+            await etcdctl(endpoints, "put", "a", "1")
+            one = f"{replicas.address['s0']} {flags}"
+            saved = await etcdctl(one, "snapshot", "save", str(tmp_path / "backup"))
+            assert "Snapshot saved at" in saved
+            with (tmp_path / "backup").open("rb") as file:
+                assert backup.read(file).space.mvcc.get(b"a").value == b"1"
+
+            url = replicas.prepare("s3").replace("://", "://s3@")
+            added = await etcdctl(endpoints, "member", "add", "s3", "--learner", f"--peer-urls={url}")
+            assert "added to cluster" in added
+            assert 'ETCD_INITIAL_CLUSTER_STATE="existing"' in added
+            learner = added.split()[1]
+            await replicas.start("s3")
+            await replicas.settled()
+            async with asyncio.timeout(20):
+                while "promoted" not in await any_status(endpoints, "member", "promote", learner):
+                    await asyncio.sleep(0.2)
+            removed = await etcdctl(one, "member", "remove", f"{members['s2']:x}")
+            assert "removed from cluster" in removed
+            assert (await etcdctl(one, "member", "list")).count("started") == 3
+            same = f"--peer-urls={(await etcdctl_json(one, 'member', 'list'))['members'][0]['peerURLs'][0]}"
+            assert "updated" in await etcdctl(one, "member", "update", f"{members['s0']:x}", same)
+
+    asyncio.run(main())
+
+
+async def any_status(endpoints: str, *args: str) -> str:
+    """What etcdctl prints, whether it succeeds or not."""
+    process = await start_etcdctl(endpoints, *args)
+    out, _ = await asyncio.wait_for(process.communicate(), 10)
+    return out.decode()
+
+
+def test_etcdctl_locks_elects_and_mirrors(tmp_path):
+    async def main() -> None:
+        async with Replicas(tmp_path, count=1) as replicas, stock_etcd(tmp_path / "stock") as stock:
+            await replicas.settled()
+            endpoints = replicas.etcdctl_endpoints
+            assert await etcdctl(endpoints, "lock", "l", "echo", "locked") == "locked\n"
+            candidate = await start_etcdctl(endpoints, "elect", "e", "first")
+            async with asyncio.timeout(10):
+                key = (await candidate.stdout.readline()).decode().strip()
+                assert (await candidate.stdout.readline()).decode() == "first\n"
+                observer = await start_etcdctl(endpoints, "elect", "--listen", "e")
+                assert (await observer.stdout.readline()).decode().strip() == key
+            for process in (observer, candidate):
+                process.kill()
+                await process.wait()
+
+            await etcdctl(endpoints, "put", "mirrored/a", "1")
+            mirror = await start_etcdctl(
+                endpoints, "make-mirror", "--prefix=mirrored/", "--dest-insecure-transport", "--dest-cacert=", stock
+            )
+            async with asyncio.timeout(15):
+                while await etcdctl(stock, "get", "mirrored/a", "--print-value-only") != "1\n":
+                    await asyncio.sleep(0.2)
+                await etcdctl(endpoints, "put", "mirrored/a", "2")
+                while await etcdctl(stock, "get", "mirrored/a", "--print-value-only") != "2\n":
+                    await asyncio.sleep(0.2)
+            mirror.kill()
+            await mirror.wait()
+
+    asyncio.run(main())
+
+
+def test_etcdctls_small_performance_check_passes(tmp_path):
+    async def main() -> None:
+        async with Replicas(tmp_path) as replicas:
+            await replicas.settled()
+            told = await etcdctl(replicas.etcdctl_endpoints, "check", "perf", "--load=s", timeout_s=100)
+            assert told.count("PASS") == 4, told
+
+    asyncio.run(main())

@@ -2,12 +2,14 @@
 over."""
 
 import asyncio
+import contextlib
 import random
 from asyncio import sleep
 
 from minik8s.store.raft.errors import NotProposed, ProposalTimeout, RaftError
+from minik8s.store.raft.node import RaftNode
 from sim.store.virtual_loop import run
-from sim.store.world import CALM, Faults, Tally, World
+from sim.store.world import CALM, Faults, Seat, Tally, World
 
 
 class Clients:
@@ -22,10 +24,10 @@ class Clients:
         self.refused: set[bytes] = set()
         self._last_ack_s = 0.0
 
-    async def write(self, timeout_s: float = 30) -> bool:
+    async def write(self, timeout_s: float = 30, seat: Seat | None = None) -> bool:
         """Propose a new command somewhere; whether it was acknowledged."""
         world = self._world
-        seat = self._rng.choice(world.live() or [None])  # type: ignore[list-item]
+        seat = seat or self._rng.choice(world.live() or [None])  # type: ignore[list-item]
         if seat is None or seat.node is None:
             await sleep(0.05)
             return False
@@ -72,6 +74,12 @@ class Clients:
             await (self.write() if self._rng.random() < 0.7 else self.read())
 
 
+_TROUBLES = (
+    *("crash", "crash", "crash leader", "cut off", "one way", "break", "all"),
+    *("pause", "pause leader", "stall", "transfer", "transfer"),
+)
+
+
 async def harm(world: World) -> None:
     """Crash, cut off, break links, one after the other, overlapping."""
     rng = world.rng
@@ -79,7 +87,7 @@ async def harm(world: World) -> None:
         while True:
             await sleep(rng.expovariate(1 / world.faults.mean_between_s))
             one, other = rng.choice(world.names), rng.choice(world.names)
-            match rng.choice(("crash", "crash", "crash leader", "cut off", "one way", "break", "all")):
+            match rng.choice(_TROUBLES):
                 case "crash":
                     group.create_task(_crash(world, [one]))
                 case "crash leader":
@@ -94,6 +102,14 @@ async def harm(world: World) -> None:
                     group.create_task(_cut(world, {(one, other)}))
                 case "break":
                     world.break_link(one, other)
+                case "pause":
+                    group.create_task(_pause(world, one))
+                case "pause leader" if leader := world.leader():
+                    group.create_task(_pause(world, leader.name))
+                case "stall":
+                    world.seats[one].disk.stalled_until_s = asyncio.get_running_loop().time() + rng.uniform(0.5, 4)
+                case "transfer" if leader := world.leader():
+                    group.create_task(_transfer(world, leader))
 
 
 async def _crash(world: World, names: list[str]) -> None:
@@ -109,12 +125,58 @@ async def _cut(world: World, ways: set[tuple[str, str]]) -> None:
     world.cut -= ways
 
 
+async def _pause(world: World, name: str) -> None:
+    if world.seats[name].task is None or world.seats[name].held is not None:
+        return
+    node = world.seats[name].node
+    world.pause(name)
+    await sleep(world.rng.uniform(0.2, 5))
+    if world.seats[name].node is node:
+        world.resume(name)
+
+
+async def _transfer(world: World, leader: RaftNode) -> None:
+    to = world.rng.choice(sorted(leader.configuration))
+    with contextlib.suppress(RaftError):
+        await leader.transfer_leadership(to)
+        world.tally.transfers += 1
+
+
+async def change_members(world: World) -> None:
+    """One after the other: add learners and voters, promote, remove, also the leader; never below two voters or above
+    five members."""
+    rng = world.rng
+    while True:
+        await sleep(rng.expovariate(1 / (2 * world.faults.mean_between_s)))
+        seat = rng.choice(world.live() or [None])  # type: ignore[list-item]
+        if seat is None or seat.node is None or not (leader := world.leader()):
+            continue
+        configuration = leader.configuration
+        names = sorted(configuration)
+        voters = [name for name in names if not configuration[name][1]]
+        learners = [name for name in names if configuration[name][1]]
+        try:
+            if learners and rng.random() < 0.7:
+                await seat.node.promote(learners[0])
+            elif len(names) >= 5 or (len(voters) > 2 and rng.random() < 0.5):
+                name = leader.name if rng.random() < 0.3 else rng.choice(names)
+                await seat.node.remove_member(name)
+            elif len(names) < 5:
+                name = world.new_member({peer: (peer, 1) for peer in names})
+                await seat.node.add_member(name, (name, 1), learner=rng.random() < 0.7)
+                world.start(name)
+            world.tally.changes += 1
+        except RaftError:
+            continue
+
+
 async def restart(world: World) -> None:
     """Whoever is down comes back some time."""
     while True:
         await sleep(world.rng.uniform(0.1, 1.0))
         for seat in world.seats.values():
-            if seat.task is None and world.rng.random() < 0.5:
+            # Who was added without our hearing of it starts, too.
+            if seat.task is None and not seat.is_removed and world.rng.random() < 0.5:
                 world.start(seat.name)
 
 
@@ -124,7 +186,7 @@ async def tell(world: World, duration_s: float) -> None:
     for name in world.names:
         world.start(name)
     tasks = [asyncio.ensure_future(clients.work()) for _ in range(8)]
-    troubles = [asyncio.ensure_future(harm(world)), asyncio.ensure_future(restart(world))]
+    troubles = [asyncio.ensure_future(work) for work in (harm(world), restart(world), change_members(world))]
     done, _ = await asyncio.wait([*tasks, *troubles], timeout=duration_s, return_when=asyncio.FIRST_EXCEPTION)
     for task in done:
         task.result()
@@ -132,15 +194,17 @@ async def tell(world: World, duration_s: float) -> None:
         task.cancel()
     world.faults, world.cut = CALM, set()
     for seat in world.seats.values():
-        if seat.task is None:
+        world.resume(seat.name)
+        if seat.task is None and not seat.is_removed:
             world.start(seat.name)
     await sleep(12)
     for task in tasks:
         task.cancel()
     await asyncio.wait([*tasks, *troubles])
     world.check(world.violation is None, str(world.violation))
+    leader = world.leader()
     try:
-        was_written = await clients.write(timeout_s=1)
+        was_written = leader is not None and await clients.write(timeout_s=1, seat=world.seats[leader.name])
     except TimeoutError:
         was_written = False
     world.check(was_written, "no write a while after all faults ended")
@@ -151,7 +215,10 @@ async def tell(world: World, duration_s: float) -> None:
 
 
 def _look_over(world: World, clients: Clients) -> None:
-    lengths = {seat.name: seat.machine.length for seat in world.seats.values() if seat.machine}
+    leader = world.leader()
+    assert leader
+    seats = [world.seats[name] for name in leader.configuration]
+    lengths = {seat.name: seat.machine.length if seat.machine else None for seat in seats}
     world.check(set(lengths.values()) == {len(world.history)}, f"not all caught up: {lengths}")
     lost = [command for command, place in clients.acknowledged.items() if world.history[place - 1] != command]
     world.check(not lost, f"acknowledged but lost: {lost[:5]}")

@@ -33,11 +33,12 @@ class HandCluster:
         self.syncs = syncs
         self.queues = defaultdict(list)
         self.applied = defaultdict(list)
+        self.needy = defaultdict(set)
         self.journals, self.gates, self.cores = {}, {}, {}
         peers = {name: (name, 1) for name in names}
         for place, name in enumerate(names):
             config = RaftConfig(name, Path("none"), peers, peers[name], **knobs)
-            journal = self.journals[name] = Journal()
+            journal = self.journals[name] = Journal(None, config.bootstrap)
             gate = self.gates[name] = Gate(journal, lambda peer, message, name=name: self._send(name, peer, message))
             self.cores[name] = make_core(
                 config,
@@ -47,6 +48,7 @@ class HandCluster:
                 send=gate.send,
                 apply=lambda index, term, command, name=name: self.applied[name].append(command),
                 is_writable=lambda peer: True,
+                needs_snapshot=lambda peer, name=name: self.needy[name].add(peer),
             )
             self.sync(name)
         for name in names:

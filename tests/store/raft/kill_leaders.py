@@ -36,13 +36,15 @@ class Report:
     repeated: int = 0
     misplaced: int = 0
     are_equal: bool = True
+    installs: int = 0
     gaps_s: list[float] = field(default_factory=list)
     """After each kill, until the next acknowledgement anywhere."""
 
     def __str__(self) -> str:
         return (
             f"acknowledged {self.acknowledged}, failed {self.failed}, lost {self.lost}, repeated {self.repeated}, "
-            f"misplaced {self.misplaced}, equal {self.are_equal}, gaps median {statistics.median(self.gaps_s):.3f} s, "
+            f"misplaced {self.misplaced}, equal {self.are_equal}, "
+            f"installs {self.installs}, gaps median {statistics.median(self.gaps_s):.3f} s, "
             f"longest {max(self.gaps_s):.3f} s"
         )
 
@@ -58,6 +60,7 @@ class Harness:
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.leader: tuple[int, str] = (0, "")
         self.quiet: set[str] = set()
+        self.restored = 0
         self._selector = selectors.DefaultSelector()
         peers = {name: ("127.0.0.1", port) for name, port in zip(NAMES, free_ports(3), strict=True)}
         (directory / "peers.json").write_text(json.dumps(peers))
@@ -95,6 +98,8 @@ class Harness:
                     raise RuntimeError(f"{key.data} ended: {(self.directory / f'log-{key.data}').read_text()[-3000:]}")
                 if words[0] == b"leads":
                     self.leader = max(self.leader, (int(words[1]), key.data))
+                elif words[0] == b"restored":
+                    self.restored += 1
                 elif words[0] == b"quiet":
                     self.quiet.add(key.data)
 
@@ -129,7 +134,9 @@ def kill_leaders(directory: pathlib.Path, *, kills: int, writers: int = 70, paus
             process.stdin.write(b"quiet\n")
             process.stdin.flush()
         harness.listen(lambda: len(harness.quiet) == len(NAMES), 30)
-    return examine(directory, killed_at_s)
+    report = examine(directory, killed_at_s)
+    report.installs = harness.restored
+    return report
 
 
 def examine(directory: pathlib.Path, killed_at_s: list[float]) -> Report:

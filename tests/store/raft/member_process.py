@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 import uvloop
+from members import Ledger
 
 from minik8s.kit import log, tls
 from minik8s.kit.clock import SystemClock
@@ -21,23 +22,23 @@ from minik8s.store.raft.errors import RaftError
 from minik8s.store.raft.node import RaftNode
 
 
-class Ledger:
-    """Keeps the commands; the result is the length."""
-
-    def __init__(self) -> None:
-        self.commands: list[bytes] = []
-
-    def apply(self, command: bytes) -> int:
-        self.commands.append(command)
-        return len(self.commands)
-
-
 async def main(directory: Path, name: str, writers: int) -> None:
     peers = {member: tuple(address) for member, address in json.loads((directory / "peers.json").read_text()).items()}
     identity = tls.Authority(directory / "ca").issue(name, user=name)
     ledger = Ledger()
-    config = RaftConfig(name, directory / name, peers, peers[name], identity=identity)
+    # Small, so that members are killed while they take, send and install snapshots.
+    config = RaftConfig(
+        name,
+        directory / name,
+        peers,
+        peers[name],
+        identity=identity,
+        segment_bytes=1 << 20,
+        snapshot_entries=150,
+        keep_entries=20,
+    )
     node = RaftNode(config, ledger, clock=SystemClock(), rng=random.SystemRandom())
+    node.on_restored(lambda: print("restored", flush=True))
     node.on_leadership(lambda leads, term: leads and print(f"leads {term}", flush=True))
     acks = os.open(directory / f"acks-{name}", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     clock = SystemClock()

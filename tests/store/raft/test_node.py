@@ -208,10 +208,10 @@ class FailingDisk(FileDisk):
 
     is_full = False
 
-    async def append(self, group, preamble):
+    async def append(self, group, preamble, last_index):
         if self.is_full:
             raise LogWriteFailed("cannot write the log: No space left on device")
-        await super().append(group, preamble)
+        await super().append(group, preamble, last_index)
 
 
 def test_a_member_whose_disk_fails_stops_loudly_and_loses_nothing(tmp_path):

@@ -27,7 +27,7 @@ def write(path, groups, **options):
 
 
 def append(disk, journal):
-    disk.append(journal.take(), journal.state_records())
+    disk.append(journal.take(), journal.state_records(), journal.last_index)
     journal.synced()
 
 

@@ -17,8 +17,19 @@ from minik8s.kit.log import get_logger
 from minik8s.store.raft.config import RaftConfig
 from minik8s.store.raft.election import Elections
 from minik8s.store.raft.journal import Entry, Journal
-from minik8s.store.raft.messages import Ack, Append, Message, PreVote, PreVoteReply, RequestVote, StaleTerm, Vote
+from minik8s.store.raft.messages import (
+    Ack,
+    Append,
+    Message,
+    PreVote,
+    PreVoteReply,
+    RequestVote,
+    StaleTerm,
+    TimeoutNow,
+    Vote,
+)
 from minik8s.store.raft.pysync import Member, Outbox, load
+from minik8s.store.raft.roster import Configuration
 
 if TYPE_CHECKING:
     from pysyncobj import SyncObj as _SyncObj  # any copy of the class: see pysync
@@ -43,6 +54,16 @@ class Progress:
     has_asked: bool = False
 
 
+@dataclass(slots=True)
+class Leaving:
+    """A member that was removed, and is still to be told so."""
+
+    address: tuple[str, int]
+    index: int
+    until_s: float
+    heartbeats: int = 0
+
+
 class Core(_SyncObj):
     """Mixed over a copy of SyncObj by `make_core`."""
 
@@ -56,6 +77,7 @@ class Core(_SyncObj):
         send: Callable[[str, Message], None],
         apply: Callable[[int, int, bytes], None],
         is_writable: Callable[[str], bool],
+        needs_snapshot: Callable[[str], None],
     ) -> None:
         self.config = config
         self.journal = journal
@@ -64,13 +86,18 @@ class Core(_SyncObj):
         self._send = send
         self._apply = apply
         self._is_writable = is_writable
-        self._peers = {name: Member(name) for name in config.members if name != config.name}
-        self._progress = {name: Progress() for name in self._peers}
+        self._needs_snapshot = needs_snapshot
+        self._nodes: dict[str, Member] = {}
+        self._progress: dict[str, Progress] = {}
+        self._leaving: dict[str, Leaving] = {}
+        self._configuration = Configuration({})
+        self._transfer_term = 0
+        self._linked: dict[str, tuple[str, int]] = {}
         self._handled_epoch = 0
         self._commit_floor = 0
         super().__init__(
             Member(config.name),
-            list(self._peers.values()),
+            [],
             SyncObjConf(
                 autoTick=False,
                 journalFile=journal,
@@ -85,7 +112,10 @@ class Core(_SyncObj):
             nodeClass=Member,
             transportClass=Outbox,
         )
-        if config.quorum == 1:
+        # The snapshot, or PySyncObj's first entry, is applied.
+        self._SyncObj__raftLastApplied = journal.first_index
+        self._reconfigure()
+        if self._is_alone():
             self._SyncObj__raftElectionDeadline = float("-inf")
 
     # What is so. Methods, not properties: SyncObj's constructor evaluates every property.
@@ -111,7 +141,35 @@ class Core(_SyncObj):
         return self._SyncObj__noopIDx
 
     def connected(self) -> list[str]:
-        return [name for name, node in self._peers.items() if node in self._SyncObj__connectedNodes]
+        """Members, or whoever else is linked and may turn out to be one."""
+        return [name for name, node in self._nodes.items() if node in self._SyncObj__connectedNodes]
+
+    def linked(self) -> dict[str, tuple[str, int]]:
+        """Whom to be connected with, and where they are; a new value at each change."""
+        return self._linked
+
+    def _find_linked(self) -> dict[str, tuple[str, int]]:
+        found = {name: place.address for name, place in self._configuration.members.items()}
+        if self.config.name not in found or not self.journal.configured_at:
+            # Our log is not far enough to know who leads.
+            found = {**found, **self.config.peers}
+        found |= {name: leaving.address for name, leaving in self._leaving.items()}
+        found.pop(self.config.name, None)
+        return found
+
+    def lacks_log(self, peer: str) -> bool:
+        """As leader: whether a member needs entries that only our snapshot has."""
+        next_index = self._SyncObj__raftNextIndex.get(self._node(peer))
+        return next_index is not None and next_index <= self.journal.first_index and peer in self.connected()
+
+    def match_index(self, peer: str) -> int:
+        """As leader: how far a member's log surely agrees with ours."""
+        return self._SyncObj__raftMatchIndex.get(self._node(peer), 0)
+
+    def is_responsive(self, peer: str) -> bool:
+        """As leader: whether a member has answered within the shortest election timeout."""
+        heard_s = self._SyncObj__lastResponseTime.get(self._node(peer), float("-inf"))
+        return self._clock.monotonic_s() - heard_s < self.config.election_timeout_s
 
     def next_wake_s(self) -> float:
         """When `tick` is due if nothing happens."""
@@ -126,6 +184,8 @@ class Core(_SyncObj):
         if not self.is_leader() and self._SyncObj__raftElectionDeadline <= self._clock.monotonic_s():
             self._campaign()
         self._drive()
+        if self._leaving and not self.is_leader():
+            self._say_goodbye()
         self.replicate()
 
     def append(self, command: bytes) -> None:
@@ -133,16 +193,38 @@ class Core(_SyncObj):
         assert self.is_leader()
         self.journal.add(command, self.journal.last_index + 1, self.term())
 
+    def change(self, configuration: Configuration, command: bytes) -> int:
+        """Propose a new configuration, which holds from now on. The caller has seen that it may be. Its index."""
+        assert self.is_leader()
+        assert self.config.name in configuration.voters
+        self.append(command)
+        self._reconfigure()
+        return self.journal.last_index
+
+    def installed(self, index: int) -> None:
+        """A snapshot that ends with the entry at `index` took the place of log and state."""
+        self._SyncObj__raftCommitIndex = self._SyncObj__raftLastApplied = self._commit_floor = index
+        self._reconfigure()
+
+    def acknowledge(self, peer: str, index: int) -> None:
+        """Tell the leader that all up to `index` is here, when that is durable."""
+        self._send(peer, Ack(self.term(), self._handled_epoch, index + 1, True))
+
+    def hand_over(self, peer: str) -> None:
+        """Have a voter whose log equals ours stand at once, with our blessing."""
+        self._send(peer, TimeoutNow(self.term()))
+
     def on_connected(self, peer: str) -> None:
-        self._SyncObj__onNodeConnected(self._peers[peer])
+        could_win = self._can_win()
+        self._SyncObj__onNodeConnected(self._node(peer))
         if self.is_leader():
             self._SyncObj__newAppendEntriesTime = float("-inf")
-            self._progress[peer] = Progress(epoch=self._progress[peer].epoch + 1)
-        elif not self.elections.is_leader_fresh and len(self.connected()) + 1 == self.config.quorum:
+            self._rewind(peer)
+        elif not self.elections.is_leader_fresh and self._can_win() and not could_win:
             self._wait_before_standing()
 
     def on_disconnected(self, peer: str) -> None:
-        self._SyncObj__onNodeDisconnected(self._peers[peer])
+        self._SyncObj__onNodeDisconnected(self._node(peer))
         if self.leader() == peer:
             # A killed leader's kernel resets its connections: no need to wait for silence. PreVote makes this safe
             # where only the connection broke.
@@ -160,17 +242,96 @@ class Core(_SyncObj):
             case RequestVote():
                 self._on_request_vote(peer, message)
             case Vote(term):
-                if term == self.term() and self.elections.count_vote(peer, term=term):
+                is_voter = peer in self._configuration.voters
+                if term == self.term() and is_voter and self.elections.count_vote(peer, term=term):
                     self._deliver(peer, type="response_vote", term=term)
             case PreVote():
                 self._on_pre_vote(peer, message)
             case PreVoteReply(term, round_number):
                 # Meanwhile a leader may have come back, or a later term begun.
                 is_current = term == self.term() and not self._is_content()
-                if is_current and self.elections.support(peer, term=term, round_number=round_number):
+                if is_current and self.elections.support(
+                    peer, term=term, round_number=round_number, configuration=self._configuration
+                ):
+                    self._stand()
+            case TimeoutNow(term):
+                if term == self.term() and peer == self.leader() and self._is_voter():
+                    self._transfer_term = term + 1
+                    self.elections.lost()
                     self._stand()
             case StaleTerm(term):
                 self._catch_up(term)
+
+    # Members.
+
+    def _reconfigure(self) -> None:
+        """Go by the last configuration in the log."""
+        configuration = self.journal.configuration
+        if configuration is self._configuration:
+            return
+        before, self._configuration = self._configuration, configuration
+        name = self.config.name
+        if self.is_leader():
+            for gone in sorted(before.members.keys() - configuration.members.keys()):
+                place = before.members[gone]
+                self._leaving[gone] = Leaving(place.address, self.journal.configured_at, self._clock.monotonic_s() + 5)
+        for other in sorted(configuration.members):
+            self._node(other)
+        voters = {self._node(other) for other in configuration.voters if other != name}
+        # PySyncObj replicates to its "read-only" nodes and does not count them.
+        learners = {
+            self._node(other) for other in configuration.members.keys() - configuration.voters if other != name
+        } | {self._node(other) for other in self._leaving}
+        known = self._targets()
+        self._SyncObj__otherNodes: set[Member] = voters
+        self._SyncObj__readonlyNodes: set[Member] = learners
+        self._linked = self._find_linked()
+        for node in (voters | learners) - known:
+            self._SyncObj__raftNextIndex[node] = self.journal.last_index + 1
+            self._SyncObj__raftMatchIndex[node] = 0
+            self._SyncObj__lastResponseTime[node] = self._clock.monotonic_s()
+            self._rewind(node.id)
+        for node in known - (voters | learners):
+            for facts in (
+                self._SyncObj__raftNextIndex,
+                self._SyncObj__raftMatchIndex,
+                self._SyncObj__lastResponseTime,
+            ):
+                facts.pop(node, None)
+
+    def _say_goodbye(self) -> None:
+        """At each heartbeat: forget members that were removed once they know it, or do not answer."""
+        for name, leaving in list(self._leaving.items()):
+            is_told = min(self.match_index(name), self.commit_index()) >= leaving.index
+            leaving.heartbeats += is_told
+            if leaving.heartbeats > 3 or self._clock.monotonic_s() > leaving.until_s or not self.is_leader():
+                del self._leaving[name]
+                self._SyncObj__readonlyNodes.discard(self._node(name))
+                self._linked = self._find_linked()
+
+    def _node(self, name: str) -> Member:
+        if name not in self._nodes:
+            self._nodes[name] = Member(name)
+            self._progress[name] = Progress()
+        return self._nodes[name]
+
+    def _targets(self) -> set[Member]:
+        """Who is to have our log, as leader."""
+        return self._SyncObj__otherNodes | self._SyncObj__readonlyNodes
+
+    def _is_voter(self) -> bool:
+        return self.config.name in self._configuration.voters
+
+    def _is_alone(self) -> bool:
+        return self._configuration.voters == {self.config.name}
+
+    def _can_win(self) -> bool:
+        """Whether enough voters are connected."""
+        return self._is_voter() and self._configuration.is_majority({self.config.name, *self.connected()})
+
+    def _rewind(self, peer: str) -> None:
+        """Where a follower's log matches is to be found out again."""
+        self._progress[peer] = Progress(epoch=self._progress[peer].epoch + 1)
 
     # Elections.
 
@@ -180,15 +341,17 @@ class Core(_SyncObj):
     def _campaign(self) -> None:
         """Ask whether we would win; stand only then."""
         self._wait_before_standing()
-        if len(self.connected()) + 1 < self.config.quorum:
+        if not self._can_win():
             return
         self._SyncObj__raftLeader = None
         round_number = self.elections.ask(self.term())
-        if self.config.quorum == 1:
+        if self._is_alone():
             self._stand()
             return
         last = self.journal.last_index
         for peer in self.connected():
+            if peer not in self._configuration.voters:
+                continue
             self._send(peer, PreVote(self.term(), round_number, last, self.journal.term_at(last)))
 
     def _stand(self) -> None:
@@ -205,7 +368,7 @@ class Core(_SyncObj):
     def _on_request_vote(self, peer: str, message: RequestVote) -> None:
         if message.term < self.term():
             self._send(peer, StaleTerm(self.term()))
-        elif not self._is_content():
+        elif message.is_transfer or not self._is_content():
             self._deliver(
                 peer,
                 type="request_vote",
@@ -235,7 +398,8 @@ class Core(_SyncObj):
         return self.elections.timeout_s()
 
     def _SyncObj__onBecomeLeader(self) -> None:
-        self._progress = {name: Progress(epoch=old.epoch + 1) for name, old in self._progress.items()}
+        for name in self._progress:
+            self._rewind(name)
         super()._SyncObj__onBecomeLeader()
 
     # Replication, as follower.
@@ -247,8 +411,14 @@ class Core(_SyncObj):
             return
         self.elections.heard()
         self._handled_epoch = message.epoch
-        first = message.prev_index + 1
-        verified = message.prev_index + len(message.entries)
+        prev_index, prev_term, entries = message.prev_index, message.prev_term, message.entries
+        if prev_index < self.journal.first_index:
+            # A snapshot covers some of it: committed, so the leader has the same.
+            entries = entries[self.journal.first_index - prev_index :]
+            prev_index = self.journal.first_index
+            prev_term = self.journal.term_at(prev_index)
+        first = prev_index + 1
+        verified = prev_index + len(entries)
         self._deliver(
             peer,
             type="append_entries",
@@ -256,10 +426,11 @@ class Core(_SyncObj):
             # Entries behind those in this message may be another leader's, so the commit index stops here (Raft §5.3:
             # "min(leaderCommit, index of last new entry)").
             commit_index=min(message.commit_index, verified),
-            entries=[(command, first + place, term) for place, (term, command) in enumerate(message.entries)],
-            prevLogIdx=message.prev_index,
-            prevLogTerm=message.prev_term,
+            entries=[(command, first + place, term) for place, (term, command) in enumerate(entries)],
+            prevLogIdx=prev_index,
+            prevLogTerm=prev_term,
         )
+        self._reconfigure()
 
     def _SyncObj__sendNextNodeIdx(
         self,
@@ -285,19 +456,21 @@ class Core(_SyncObj):
         assert maxSizeBytes is None
         if fromIDx is None or fromIDx < 1:
             return []
-        return self.journal[fromIDx - 1 : fromIDx - 1 + (1 if count is None else count)]  # type: ignore[return-value]
+        return self.journal.between(fromIDx, 1 if count is None else count)
 
     # Replication, as leader.
 
     def _on_ack(self, peer: str, message: Ack) -> None:
         if message.term != self.term() or not self.is_leader():
             return
+        node = self._node(peer)
+        if node not in self._SyncObj__raftMatchIndex:
+            return
         progress = self._progress[peer]
         if not message.success and message.epoch != progress.epoch:
             return
         if not 2 <= message.next_index <= self.journal.last_index + 1:
             return
-        node = self._peers[peer]
         next_indexes = self._SyncObj__raftNextIndex
         before = next_indexes[node]
         self._deliver(
@@ -312,13 +485,19 @@ class Core(_SyncObj):
             next_indexes[node] = max(before, next_indexes[node])
             progress.is_probing = False
         else:
-            self._progress[peer] = Progress(epoch=progress.epoch + 1)
+            # One that comes back without its data has less than it acknowledged; its acks would be ignored for ever.
+            matches = self._SyncObj__raftMatchIndex
+            matches[node] = min(matches[node], message.next_index - 1)
+            self._rewind(peer)
 
     def replicate(self, *, is_heartbeat: bool = False) -> None:
         """Send each follower what it lacks, and every one something if this is a heartbeat."""
         if not self.is_leader():
             return
+        voters, learners = self._SyncObj__otherNodes, self._SyncObj__readonlyNodes
         for peer in self.connected():
+            if self._nodes[peer] not in voters and self._nodes[peer] not in learners:
+                continue
             progress = self._progress[peer]
             if is_heartbeat:
                 progress.has_asked = False
@@ -327,11 +506,14 @@ class Core(_SyncObj):
 
     def _send_entries(self, peer: str, progress: Progress) -> bool:
         """Entries the follower lacks, as far as the link takes them; whether any were sent."""
-        node = self._peers[peer]
+        node = self._nodes[peer]
         for sent in range(_BATCHES_AT_ONCE):
             first = self._SyncObj__raftNextIndex[node]
             is_waiting = progress.is_probing and progress.has_asked
             if first > self.journal.last_index or is_waiting or not self._is_writable(peer):
+                return sent > 0
+            if first <= self.journal.first_index:
+                self._needs_snapshot(peer)
                 return sent > 0
             entries = self.journal.entries_from(first, self.config.max_batch_bytes)
             self._send_append(peer, entries)
@@ -340,7 +522,8 @@ class Core(_SyncObj):
         return True
 
     def _send_append(self, peer: str, entries: list[Entry]) -> None:
-        previous = self._SyncObj__raftNextIndex[self._peers[peer]] - 1
+        # A heartbeat to one that needs a snapshot speaks of what we have.
+        previous = max(self._SyncObj__raftNextIndex[self._nodes[peer]] - 1, self.journal.first_index)
         self._send(
             peer,
             Append(
@@ -356,6 +539,7 @@ class Core(_SyncObj):
     def _SyncObj__sendAppendEntries(self) -> None:
         """Stock sends the whole rest of the log at once, unpickles large entries in chunks (S11), and snapshots."""
         self._SyncObj__newAppendEntriesTime = self._clock.monotonic_s() + self.config.heartbeat_s
+        self._say_goodbye()
         self.replicate(is_heartbeat=True)
 
     # Commit and apply.
@@ -374,8 +558,8 @@ class Core(_SyncObj):
         for index in range(self.applied_index() + 1, commit + 1):
             if index % _ENTRIES_BETWEEN_LOOKS == 0 and self._clock.monotonic_s() > deadline_s:
                 break
-            command, _, term = self.journal[index - 1]
-            self._apply(index, term, command)  # type: ignore[arg-type]
+            command, _, term = self.journal.entry(index)
+            self._apply(index, term, command)
             self._SyncObj__raftLastApplied = index
         return commit > self._commit_floor
 
@@ -383,7 +567,7 @@ class Core(_SyncObj):
         """Commands come through `append`, many to an entry (S9, S10)."""
 
     def _SyncObj__tryLogCompaction(self) -> None:
-        """Stock forks, pickles and rewrites the journal in place (S3, S6). Snapshots will be the store's own."""
+        """Stock forks, pickles and rewrites the journal in place (S3, S6). Snapshots are the node's."""
 
     def _SyncObj__loadDumpFile(self, clearJournal: bool) -> None:
         raise AssertionError("no dump is ever written or received")
@@ -391,12 +575,13 @@ class Core(_SyncObj):
     # Between PySyncObj's dictionaries and our messages.
 
     def _deliver(self, peer: str, **message: Any) -> None:
-        self._SyncObj__onMessageReceived(self._peers[peer], message)
+        self._SyncObj__onMessageReceived(self._node(peer), message)
 
     def on_outgoing(self, peer: str, message: dict[str, Any]) -> None:
         """What PySyncObj sends of its own accord: requests for votes, and votes."""
         if message["type"] == "request_vote":
-            self._send(peer, RequestVote(message["term"], message["last_log_index"], message["last_log_term"]))
+            term, index, last_term = message["term"], message["last_log_index"], message["last_log_term"]
+            self._send(peer, RequestVote(term, index, last_term, term == self._transfer_term))
         else:
             assert message["type"] == "response_vote", message["type"]
             self._send(peer, Vote(message["term"]))

@@ -9,6 +9,7 @@ import random
 
 from minik8s.kit.clock import Clock
 from minik8s.store.raft.config import RaftConfig
+from minik8s.store.raft.roster import Configuration
 
 # The first try after a leader is known to be gone comes within 50 to 300 ms (for a timeout of 1 s); each vain try
 # doubles the range, so that rivals on slow disks draw apart.
@@ -61,12 +62,12 @@ class Elections:
         self._supporters = {self._config.name}
         return self._round
 
-    def support(self, peer: str, *, term: int, round_number: int) -> bool:
+    def support(self, peer: str, *, term: int, round_number: int, configuration: Configuration) -> bool:
         """A peer would vote for us; True when a majority would, once a round."""
-        if round_number != self._round or term != self._round_term or peer in self._supporters:
+        if round_number != self._round or term != self._round_term or configuration.is_majority(self._supporters):
             return False
         self._supporters.add(peer)
-        return len(self._supporters) == self._config.quorum
+        return configuration.is_majority(self._supporters)
 
     def count_vote(self, peer: str, *, term: int) -> bool:
         """Whether this vote counts: PySyncObj would count a repeated one again."""

@@ -37,6 +37,46 @@ class CommandTooLarge(NotProposed):
     """The command is larger than one log entry may be."""
 
 
+class MembershipRefused(NotProposed):
+    """The members cannot be changed this way: nothing was changed."""
+
+
+class MemberExists(MembershipRefused):
+    """There is a member of this name or address."""
+
+
+class MemberNotFound(MembershipRefused):
+    """There is no member of this name."""
+
+
+class MemberNotLearner(MembershipRefused):
+    """Only a learner can be promoted."""
+
+
+class LearnerNotReady(MembershipRefused):
+    """The learner's log is not near the leader's yet."""
+
+
+class ChangeUnderWay(MembershipRefused):
+    """One change at a time: an earlier one is not committed yet, or the leader is too new to know."""
+
+
+class QuorumAtRisk(MembershipRefused):
+    """Too few of the remaining voters can be reached."""
+
+
+class NotLeader(RaftError):
+    """Only the leader can be asked this."""
+
+
+class TransferFailed(RaftError):
+    """Leadership stayed where it was, or went elsewhere: the target is no voter, is away, or lags."""
+
+
+class Removed(StartError):
+    """This member was removed from the cluster: it stops, and must not start again with its old data."""
+
+
 class ReadTimeout(RaftError):
     """No quorum confirmed the read point in time."""
 

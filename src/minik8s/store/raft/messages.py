@@ -1,6 +1,8 @@
 """What members say to each other, and what a log entry holds: msgpack of closed types, so that a peer's bytes can only
 become these values. Anything else is a DecodeError, and the link that carried it is closed."""
 
+from typing import TypeAlias
+
 import msgspec
 
 
@@ -44,6 +46,8 @@ class RequestVote(Message, tag=4):
     term: int
     last_index: int
     last_term: int
+    is_transfer: bool = False
+    """The leader itself asked for this election, so being content with it is no reason to refuse."""
 
 
 class Vote(Message, tag=5):
@@ -117,7 +121,51 @@ class ReadReply(Message, tag=14):
     index: int
 
 
-AnyMessage = (
+class TimeoutNow(Message, tag=15):
+    """The leader of `term` wants the receiver to lead (Raft thesis §3.10)."""
+
+    term: int
+
+
+class Chunk(Message, tag=16):
+    """A piece of the leader's snapshot, as its file has it; empty at the end."""
+
+    term: int
+    index: int
+    snapshot_term: int
+    offset: int
+    data: bytes
+
+
+class ChunkAck(Message, tag=17):
+    """All of that snapshot before `next_offset` is here; the rest is to be sent from there."""
+
+    term: int
+    index: int
+    next_offset: int
+
+
+class Change(Message, tag=18):
+    """A member asks the leader to add a learner or a voter, promote or remove a member."""
+
+    number: int
+    kind: str
+    name: str
+    host: str = ""
+    port: int = 0
+
+
+class Changed(Message, tag=19):
+    """It stands in the log at `index` and `term`, or was refused, and why."""
+
+    number: int
+    index: int
+    term: int
+    refusal: str = ""
+    why: str = ""
+
+
+AnyMessage: TypeAlias = (
     Hello
     | Append
     | Ack
@@ -132,6 +180,11 @@ AnyMessage = (
     | Confirmed
     | ReadRequest
     | ReadReply
+    | TimeoutNow
+    | Chunk
+    | ChunkAck
+    | Change
+    | Changed
 )
 
 
@@ -146,8 +199,17 @@ class Batch(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
 
 
 encode = msgspec.msgpack.Encoder().encode
-decode_message = msgspec.msgpack.Decoder(AnyMessage).decode
-"""Raises msgspec.DecodeError."""
+_message_decoder = msgspec.msgpack.Decoder(AnyMessage)
+
+
+def decode_message(data: bytes | memoryview) -> AnyMessage:
+    """Raises msgspec.DecodeError."""
+    try:
+        return _message_decoder.decode(data)
+    except UnicodeDecodeError as error:
+        # The one error of another family that msgspec lets through.
+        raise msgspec.DecodeError(str(error)) from error
+
 
 # The first byte of an entry is PySyncObj's command type; it writes a bare 1 for a new leader's no-op itself.
 _REGULAR = b"\x00"
@@ -163,4 +225,7 @@ def decode_batch(command: bytes) -> Batch | None:
     """The batch of a log entry; None for a no-op. Raises msgspec.DecodeError."""
     if command[:1] != _REGULAR:
         return None
-    return _batch_decoder.decode(memoryview(command)[1:])
+    try:
+        return _batch_decoder.decode(memoryview(command)[1:])
+    except UnicodeDecodeError as error:
+        raise msgspec.DecodeError(str(error)) from error

@@ -1,5 +1,6 @@
 """What a member needs from whatever carries its messages: sockets (transport.py), or the simulator's links."""
 
+from collections.abc import Mapping
 from typing import Protocol
 
 from minik8s.store.raft.messages import Message
@@ -23,6 +24,9 @@ class Network(Protocol):
 
     async def run(self, receiver: Receiver) -> None:
         """Listen, dial, deliver, until cancelled. Raises StartError."""
+
+    def set_peers(self, peers: Mapping[str, tuple[str, int]]) -> None:
+        """The members to keep links to, and their addresses, have changed; it may be called at any time."""
 
     def send(self, peer: str, message: Message) -> None:
         """Best effort: dropped where there is no link."""

@@ -68,6 +68,7 @@ class Proposer:
     _pending_count: int = 0
     _pending_bytes: int = 0
     _linger_until_s: float | None = None
+    _last_batch_count: int = 0
     _accepted: dict[str, Accepted] = field(default_factory=dict)
 
     # For callers.
@@ -87,6 +88,11 @@ class Proposer:
         self._pending_count += 1
         self._pending_bytes += len(command)
         return outcome
+
+    @property
+    def is_gathering(self) -> bool:
+        """Whether one more command changes nothing now: no batch may leave before an answer, or a moment."""
+        return len(self._in_flight) >= self.config.batches_in_flight or self._linger_until_s is not None
 
     @property
     def has_work(self) -> bool:
@@ -138,6 +144,13 @@ class Proposer:
         for sequence in [sequence for sequence, sent in self._in_flight.items() if sent.term < term]:
             self._take_back(sequence)
 
+    def skipped(self) -> None:
+        """A snapshot took the place of entries: whether our batches in flight were among them is not known."""
+        for sent in self._in_flight.values():
+            for proposal in sent.proposals:
+                self._settle(proposal, error=ProposalTimeout("a snapshot overtook the command: its outcome is unknown"))
+        self._in_flight.clear()
+
     def on_refused(self, message: Refused) -> None:
         """The leader did not log a batch and never will."""
         if message.incarnation == self.incarnation and message.sequence in self._in_flight:
@@ -167,8 +180,8 @@ class Proposer:
 
     def _lingers(self) -> float | None:
         """Until when the next batch should grow: not at all when little is under way."""
-        under_way = sum(len(sent.proposals) for sent in self._in_flight.values())
-        if under_way < self.config.linger_above:
+        under_way = max(self._pending_count, 2 * self._last_batch_count)
+        if under_way < self.config.linger_above or not self._in_flight:
             self._linger_until_s = None
             return None
         now_s = self.clock.monotonic_s()
@@ -198,6 +211,7 @@ class Proposer:
         self._sequence += 1
         commands = [proposal.command for proposal in proposals]
         entry = encode_batch(Batch(self.config.name, self.incarnation, self._sequence, commands))
+        self._last_batch_count = len(proposals)
         self._in_flight[self._sequence] = Sent(term, leader, connection, entry, proposals)
         if leader == self.config.name:
             self.append(entry)

@@ -20,8 +20,12 @@ from pysyncobj.transport import Transport
 class Member(Node):
     """A member by its name. The hash is the same in every process, so that sets of members iterate alike."""
 
+    def __init__(self, id: str) -> None:
+        super().__init__(id)
+        self._hash = zlib.crc32(id.encode())
+
     def __hash__(self) -> int:
-        return zlib.crc32(self.id.encode())
+        return self._hash
 
 
 class _NoPoller:

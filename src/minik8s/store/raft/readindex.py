@@ -14,6 +14,11 @@ from minik8s.kit.clock import Clock
 from minik8s.store.raft.config import RaftConfig
 from minik8s.store.raft.errors import NotStarted, ReadTimeout, TooManyProposals
 from minik8s.store.raft.messages import Confirm, Confirmed, Message, ReadReply, ReadRequest
+from minik8s.store.raft.roster import Configuration
+
+_LINGER_PER_ASKER_S = 0.0005
+_FORGETTING = 0.9
+"""How wide rounds have been is forgotten by a tenth with each round."""
 
 
 @dataclass(slots=True)
@@ -64,6 +69,7 @@ class View:
     own_term_index: int
     applied_index: int
     peers: list[str]
+    configuration: Configuration
 
 
 @dataclass(slots=True)
@@ -80,6 +86,12 @@ class ReadIndex:
     _askers: Askers = field(default_factory=Askers)
     """As leader: who waits for the next round."""
     _round: Round | None = None
+    _width: float = 0.0
+    """How many askers shared a round lately."""
+    _linger_until_s: float = float("-inf")
+    """Before that no round begins."""
+    _prompt: str = ""
+    """The peer that confirmed last: asked first, as one peer of three makes a majority with us."""
     _number: int = 0
     _until_applied: list[tuple[int, int, Read]] = field(default_factory=list)
     _ticket: int = 0
@@ -95,11 +107,17 @@ class ReadIndex:
         return read.done
 
     @property
+    def is_gathering(self) -> bool:
+        """Whether one more read changes nothing now: its answer is part of the next question."""
+        lingers = bool(self._askers.reads) and self.clock.monotonic_s() < self._linger_until_s
+        return lingers or self._question is not None or self._round is not None
+
+    @property
     def has_work(self) -> bool:
         return bool(self._waiting or self._question or self._askers.reads or self._round or self._until_applied)
 
-    def pump(self) -> None:
-        """Move everything on as far as it goes now."""
+    def pump(self) -> float | None:
+        """Move everything on as far as it goes now; when to come back, if a round waits to grow."""
         view = self.view()
         while self._until_applied and self._until_applied[0][0] <= view.applied_index:
             _resolve(heapq.heappop(self._until_applied)[2])
@@ -117,7 +135,7 @@ class ReadIndex:
             self._number += 1
             self._question = Question(self._number, view.leader, self.clock.monotonic_s(), reads)
             self.send(view.leader, ReadRequest(self._number))
-        self._pump_round(view)
+        return self._pump_round(view)
 
     def expire(self) -> None:
         """Give up on what took too long."""
@@ -129,8 +147,8 @@ class ReadIndex:
         self._until_applied = [item for item in self._until_applied if not item[2].done.done()]
         heapq.heapify(self._until_applied)
         if self._round:
-            # A Confirm may have been lost with a connection.
-            self._ask_peers(self._round, self.view())
+            # A Confirm may have been lost with a connection, or the peer be gone.
+            self._ask_peers(self._round, self.view(), everyone=True)
 
     def on_message(self, peer: str, message: Message) -> None:
         view = self.view()
@@ -150,6 +168,7 @@ class ReadIndex:
             case Confirmed(term, number):
                 if self._round and (term, number) == (self._round.term, self._round.number):
                     self._round.confirmed.add(peer)
+                    self._prompt = peer
 
     def close(self) -> None:
         self.is_open = False
@@ -168,24 +187,36 @@ class ReadIndex:
         self._askers = Askers()
         self._round = None
 
-    def _pump_round(self, view: View) -> None:
-        if self._round and len(self._round.confirmed) >= self.config.quorum:
+    def _pump_round(self, view: View) -> float | None:
+        if self._round and view.configuration.is_majority(self._round.confirmed):
             finished, self._round = self._round, None
             self._wait_until_applied(finished.askers.reads, finished.index)
             for peer, number in finished.askers.questions:
                 self.send(peer, ReadReply(number, finished.index))
-        is_asked = self._askers.reads or self._askers.questions
-        if view.is_leader and is_asked and not self._round and view.commit_index >= view.own_term_index:
-            askers, self._askers = self._askers, Askers()
-            self._number += 1
-            self._round = Round(self._number, view.term, view.commit_index, askers, {self.config.name})
-            self._ask_peers(self._round, view)
-            if self.config.quorum == 1:
-                self._pump_round(view)
+        count = len(self._askers.reads) + len(self._askers.questions)
+        if not count or not view.is_leader or self._round or view.commit_index < view.own_term_index:
+            return None
+        now_s = self.clock.monotonic_s()
+        if now_s < self._linger_until_s:
+            return self._linger_until_s
+        self._width = max(float(count), self._width * _FORGETTING)
+        if self._width >= 2:
+            # A round costs far more than a read: where several come at a time, more may join the next one.
+            self._linger_until_s = now_s + min(self.config.linger_max_s, self._width * _LINGER_PER_ASKER_S)
+        askers, self._askers = self._askers, Askers()
+        self._number += 1
+        self._round = Round(self._number, view.term, view.commit_index, askers, {self.config.name})
+        self._ask_peers(self._round, view)
+        return self._pump_round(view) if view.configuration.quorum == 1 else None
 
-    def _ask_peers(self, round_: Round, view: View) -> None:
-        for peer in view.peers:
+    def _ask_peers(self, round_: Round, view: View, *, everyone: bool = False) -> None:
+        """At first no more peers than make a majority; everyone if they take too long."""
+        asked = set(round_.confirmed)
+        for peer in sorted(view.peers, key=lambda peer: peer != self._prompt):
+            if not everyone and view.configuration.is_majority(asked):
+                return
             if peer not in round_.confirmed:
+                asked.add(peer)
                 self.send(peer, Confirm(round_.term, round_.number))
 
     def _is_overdue(self, question: Question) -> bool:

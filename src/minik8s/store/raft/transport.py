@@ -1,13 +1,15 @@
 """Links between members: one TLS connection per pair, frames of msgpack with a size limit.
 
-The member whose name sorts first dials. Both show a certificate of the peer authority whose CN is the member's name,
-then say Hello; only then is a frame decoded as anything else. A frame's length is checked before its bytes are kept.
-What a link cannot take is dropped with the link: Raft sends it again.
+The member whose name sorts first dials, the other only after a while without a link: a member whose log is behind may
+not know whom to dial, and takes whoever can prove to belong to the cluster. Both show a certificate of the peer
+authority whose CN is the member's name, then say Hello; only then is a frame decoded as anything else. A frame's length
+is checked before its bytes are kept. What a link cannot take is dropped with the link: Raft sends it again.
 """
 
 import asyncio
 import random
 import ssl
+from collections.abc import Mapping
 from typing import Any, cast
 
 import msgspec
@@ -22,7 +24,7 @@ from minik8s.store.raft.network import Receiver
 
 log = get_logger(__name__)
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 _LENGTH_BYTES = 4
 _HELLO_BYTES_MAX = 1024
 _TRIES_BEFORE_WARNING = 20
@@ -34,16 +36,19 @@ class SocketNetwork:
     def __init__(self, config: RaftConfig, rng: random.Random) -> None:
         self.config = config
         self._rng = rng
+        self._peers = {name: address for name, address in config.peers.items() if name != config.name}
+        self._removed: set[str] = set()
+        self._dialling: dict[str, asyncio.Task[None]] = {}
+        self._group: asyncio.TaskGroup | None = None
+        self._client_context: ssl.SSLContext | None = None
         self._links: dict[str, Link] = {}
         self._strangers: set[Link] = set()
         self._receiver: Receiver | None = None
 
     async def run(self, receiver: Receiver) -> None:
         self._receiver = receiver
-        others = [name for name in self.config.members if name != self.config.name]
-        if not others:
-            return
-        server_context, client_context = _contexts(self.config)
+        # A cluster of one needs no network, until it grows.
+        server_context, self._client_context = _contexts(self.config)
         loop = asyncio.get_running_loop()
         host, port = self.config.listen
         try:
@@ -51,15 +56,25 @@ class SocketNetwork:
         except OSError as error:
             raise StartError(f"cannot listen for peers on {host}:{port}: {error.strerror}") from error
         try:
-            async with asyncio.TaskGroup() as group:
-                for peer in others:
-                    if self.config.name < peer:
-                        group.create_task(self._keep_dialled(peer, client_context))
+            async with asyncio.TaskGroup() as self._group:
+                self._dial()
                 await asyncio.Event().wait()
         finally:
+            self._group = None
             server.close()
             for link in [*self._links.values(), *self._strangers]:
                 link.abort()
+
+    def set_peers(self, peers: Mapping[str, tuple[str, int]]) -> None:
+        self._removed = (self._removed | (self._peers.keys() - peers.keys())) - peers.keys()
+        moved = {name for name, address in self._peers.items() if peers.get(name) != address}
+        self._peers = dict(peers)
+        for name in sorted(moved):
+            if task := self._dialling.pop(name, None):
+                task.cancel()
+            if link := self._links.get(name):
+                link.abort()
+        self._dial()
 
     def send(self, peer: str, message: Message) -> None:
         if link := self._links.get(peer):
@@ -69,11 +84,29 @@ class SocketNetwork:
         link = self._links.get(peer)
         return link is not None and not link.is_full
 
-    async def _keep_dialled(self, peer: str, context: ssl.SSLContext | None) -> None:
-        host, port = self.config.peers[peer]
+    def is_known(self, name: str) -> bool:
+        return name in self._peers
+
+    def is_removed(self, name: str) -> bool:
+        return name in self._removed
+
+    def _dial(self) -> None:
+        if self._group is None:
+            return
+        for peer in self._peers:
+            if peer not in self._dialling:
+                self._dialling[peer] = self._group.create_task(self._keep_dialled(peer))
+
+    async def _keep_dialled(self, peer: str) -> None:
+        host, port = self._peers[peer]
+        context = self._client_context
         loop = asyncio.get_running_loop()
         backoff = Backoff(self._rng, self.config.dial_retry_s, self.config.dial_retry_max_s)
         while True:
+            if self.config.name > peer:
+                await asyncio.sleep(self.config.dial_reverse_s * (1 + self._rng.random()))
+                if peer in self._links:
+                    continue
             try:
                 async with asyncio.timeout(self.config.hello_timeout_s):
                     _, link = await loop.create_connection(
@@ -220,7 +253,11 @@ class Link(asyncio.Protocol):
             raise Refusal(f"protocol version {hello.version}, ours is {PROTOCOL_VERSION}")
         if hello.token != self._config.cluster_token:
             raise Refusal("it belongs to another cluster (cluster token)")
-        if hello.receiver != own or hello.sender == own or hello.sender not in self._config.peers:
+        if self._network.is_removed(hello.sender):
+            raise Refusal(f"{hello.sender!r} was removed from the cluster")
+        # Without certificates the name alone is no proof.
+        is_admitted = self._config.identity is not None or self._network.is_known(hello.sender)
+        if hello.receiver != own or hello.sender == own or not hello.sender or not is_admitted:
             raise Refusal(f"{hello.sender!r} calls {hello.receiver!r}, but this is {own!r}")
         if self._expected and hello.sender != self._expected:
             raise Refusal(f"{hello.sender!r} answers where {self._expected!r} was dialled")

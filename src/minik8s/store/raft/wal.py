@@ -11,8 +11,6 @@ it from a thread of its own.
 import errno
 import fcntl
 import os
-import struct
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,48 +19,32 @@ import msgspec
 from minik8s.kit.log import get_logger
 from minik8s.kit.run import StartError
 from minik8s.store.raft.errors import LogCorrupt, LogWriteFailed
+from minik8s.store.raft.frames import (
+    HEAD_BYTES,
+    NUMBER_OFFSET,
+    frame,
+    frame_at,
+    head_length,
+    number_bytes,
+    sync_directory,
+)
 from minik8s.store.raft.journal import State
 
 log = get_logger(__name__)
 
-_HEAD = struct.Struct("<IQI")
-_NUMBER = struct.Struct("<Q")
-_NUMBER_OFFSET = 4
-_HEAD_CRC = struct.Struct("<I")
-_HEAD_BYTES = _HEAD.size + _HEAD_CRC.size
 _SECTOR_BYTES = 512
 _LOWEST_NUMBER = 1
-
-
-def frame(number: int, payload: bytes) -> bytes:
-    """One frame as written."""
-    head = _HEAD.pack(len(payload), number, zlib.crc32(payload))
-    return head + _HEAD_CRC.pack(zlib.crc32(head)) + payload
-
-
-def _frame_at(data: bytes, offset: int) -> tuple[int, bytes] | None:
-    """(number, payload) of the whole, valid frame at `offset`, else None."""
-    if offset + _HEAD_BYTES > len(data):
-        return None
-    head = data[offset : offset + _HEAD.size]
-    if _HEAD_CRC.unpack_from(data, offset + _HEAD.size)[0] != zlib.crc32(head):
-        return None
-    length, number, crc = _HEAD.unpack(head)
-    payload = data[offset + _HEAD_BYTES : offset + _HEAD_BYTES + length]
-    return (number, payload) if len(payload) == length and zlib.crc32(payload) == crc else None
 
 
 def _is_torn(data: bytes, offset: int) -> bool:
     """Whether the bad frame at `offset` looks like a write that a crash interrupted: cut short, or with zeroed
     sectors."""
     rest = len(data) - offset
-    if rest < _HEAD_BYTES:
+    if rest < HEAD_BYTES:
         return True
-    head = data[offset : offset + _HEAD.size]
-    if _HEAD_CRC.unpack_from(data, offset + _HEAD.size)[0] == zlib.crc32(head):
-        end = offset + _HEAD_BYTES + _HEAD.unpack(head)[0]
-        if end > len(data):
-            return True
+    length = head_length(data, offset)
+    if length is not None and offset + HEAD_BYTES + length > len(data):
+        return True
     first = offset + -offset % _SECTOR_BYTES
     sectors = [data[offset:first], *(data[at : at + _SECTOR_BYTES] for at in range(first, len(data), _SECTOR_BYTES))]
     return any(sector and not any(sector) for sector in sectors)
@@ -71,34 +53,35 @@ def _is_torn(data: bytes, offset: int) -> bool:
 def _is_followed(data: bytes, offset: int, number: int) -> bool:
     """Whether a good frame stands somewhere behind the bad one, frame `number`, at `offset`."""
     for later in range(number + 1, number + 17):
-        needle = _NUMBER.pack(later)
+        needle = number_bytes(later)
         at = data.find(needle, offset)
         while at >= 0:
-            if at - offset >= _NUMBER_OFFSET and _frame_at(data, at - _NUMBER_OFFSET):
+            if at - offset >= NUMBER_OFFSET and frame_at(data, at - NUMBER_OFFSET):
                 return True
             at = data.find(needle, at + 1)
     return False
 
 
-def scan(path: Path, data: bytes, *, expected: int, is_last: bool) -> tuple[list[tuple[int, bytes]], int]:
-    """The (number, payload) of every frame in a segment, and where the good part ends. Raises LogCorrupt."""
+def scan(path: Path, data: bytes, *, expected: int | None, is_last: bool) -> tuple[list[tuple[int, bytes]], int]:
+    """The (number, payload) of every frame in a segment, and where the good part ends. The first one's number
+    is `expected`; None takes any. Raises LogCorrupt."""
     frames: list[tuple[int, bytes]] = []
     offset = 0
     while offset < len(data):
-        found = _frame_at(data, offset)
+        found = frame_at(data, offset)
         if found is None:
             break
         number, payload = found
-        if number != expected:
+        if expected is not None and number != expected:
             raise LogCorrupt(path, offset, f"frame {number} where {expected} should be")
         frames.append(found)
         expected = number + 1
-        offset += _HEAD_BYTES + len(payload)
+        offset += HEAD_BYTES + len(payload)
     if offset == len(data):
         return frames, offset
     if not is_last:
         raise LogCorrupt(path, offset, "a frame is damaged, and a later segment follows")
-    if _is_followed(data, offset, expected):
+    if _is_followed(data, offset, _LOWEST_NUMBER if expected is None else expected):
         raise LogCorrupt(path, offset, "a frame is damaged, and a good one follows")
     if not _is_torn(data, offset):
         raise LogCorrupt(path, offset, "the last frame is whole but its checksum is wrong")
@@ -115,6 +98,8 @@ class Segments:
         self._next_number = _LOWEST_NUMBER
         self._next_segment = 1
         self._size_bytes = 0
+        self._highest: dict[Path, int] = {}
+        """Of each segment, oldest first, the last entry it may hold."""
         self._file: int | None = None
         self._lock: int | None = None
 
@@ -127,14 +112,16 @@ class Segments:
         except OSError as error:
             raise StartError(f"cannot use the data directory {self.directory}: {error.strerror}") from error
 
-    def append(self, group: bytes, preamble: bytes) -> None:
-        """Write one group; it is durable when this returns. Raises LogWriteFailed, after which nothing may be
-        written."""
+    def append(self, group: bytes, preamble: bytes, last_index: int) -> None:
+        """Write one group, whose entries end at `last_index`; it is durable when this returns. Raises LogWriteFailed,
+        after which nothing may be written."""
         try:
             if self._file is None or self._size_bytes >= self._segment_bytes:
                 self._start_segment(preamble)
             self._write(group)
             os.fdatasync(self._need_file())
+            path = self._path(self._next_segment - 1)
+            self._highest[path] = max(self._highest.get(path, 0), last_index)
         except OSError as error:
             # After a failed fsync the kernel may have dropped the pages: a second try could report success falsely.
             reason = error.strerror or errno.errorcode.get(error.errno or 0, "I/O error")
@@ -142,6 +129,16 @@ class Segments:
                 f"cannot write the log in {self.directory}: {reason}. This member stops; "
                 f"nothing it acknowledged is lost. Make room or repair the disk, then start it again"
             ) from error
+
+    def drop(self, index: int) -> None:
+        """Remove the oldest segments as far as they hold nothing from entry `index` on; never the newest."""
+        for path in list(self._highest)[:-1]:
+            if self._highest[path] >= index:
+                break
+            # Oldest first, each name gone for good before the next: a gap would look like damage.
+            path.unlink()
+            sync_directory(self.directory)
+            del self._highest[path]
 
     def close(self) -> None:
         for descriptor in (self._file, self._lock):
@@ -171,14 +168,7 @@ class Segments:
         self._write(preamble)
         # The name must be as durable as what will be written under it.
         os.fdatasync(self._file)
-        self._sync_directory()
-
-    def _sync_directory(self) -> None:
-        descriptor = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        sync_directory(self.directory)
 
     def _take_lock(self) -> None:
         self._lock = os.open(self.directory / "LOCK", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -193,34 +183,36 @@ class Segments:
     def _recover(self) -> State:
         state = State()
         paths = sorted(self.directory.glob("*.wal"))
-        expected = _LOWEST_NUMBER
+        first = _number_of(paths[0]) if paths else 1
+        expected = _LOWEST_NUMBER if first == 1 else None
         for place, path in enumerate(paths):
-            if path != self._path(place + 1):
-                raise LogCorrupt(path, 0, f"segment {self._path(place + 1).name} is missing")
+            if path != self._path(first + place):
+                raise LogCorrupt(path, 0, f"segment {self._path(first + place).name} is missing")
             data = path.read_bytes()
             is_last = path == paths[-1]
             frames, good = scan(path, data, expected=expected, is_last=is_last)
             if good < len(data):
                 log.warning("cut a torn tail", file=str(path), offset=good, size_bytes=len(data) - good)
                 self._cut(path, good)
+            state.highest = 0
             for payload in self._records(path, frames):
                 try:
                     state.replay(payload)
                 except (ValueError, msgspec.DecodeError) as error:
                     raise LogCorrupt(path, good, str(error)) from error
-            expected += len(frames)
             if is_last and len(frames) < 2:
                 # A crash came while the segment was being started: its name is used again.
-                expected -= len(frames)
                 path.unlink()
-                self._sync_directory()
+                sync_directory(self.directory)
                 paths.pop()
                 break
+            expected = frames[-1][0] + 1 if frames else expected
+            self._highest[path] = state.highest
             if is_last:
                 self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
                 self._size_bytes = good
-        self._next_number = expected
-        self._next_segment = len(paths) + 1
+        self._next_number = expected or _LOWEST_NUMBER
+        self._next_segment = first + len(paths)
         return state
 
     def _records(self, path: Path, frames: list[tuple[int, bytes]]) -> Iterator[bytes]:
@@ -241,3 +233,10 @@ class Segments:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def _number_of(path: Path) -> int:
+    try:
+        return int(path.stem, 16)
+    except ValueError as error:
+        raise LogCorrupt(path, 0, "this is not a segment's name") from error

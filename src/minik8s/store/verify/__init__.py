@@ -1,0 +1,1 @@
+"""The checker of recorded histories: what clients asked and heard, held against what etcd promises. Pure."""

@@ -1,0 +1,25 @@
+"""The benches run, and print what issue and docs name; their figures are judged by people, on a quiet machine."""
+
+import asyncio
+
+import pytest
+from chaos.cluster import has_etcd
+
+from bench import large
+from bench.h2load import has_h2load
+from bench.store import ECHOED, OTHERS, UNARY, run
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not (has_h2load() and has_etcd()), reason="needs Debian's nghttp2-client and etcd-server")
+def test_every_ratio_is_measured():
+    found = asyncio.run(run(1, (*UNARY, *OTHERS), 0.3))
+    assert set(found["ratios"]) == {*UNARY, *OTHERS}
+    assert set(found["of_echo"]) == set(ECHOED)
+    assert all(ratio > 0 for ratio in found["ratios"].values())
+
+
+@pytest.mark.slow
+def test_a_large_store_is_measured():
+    found = asyncio.run(large.measure(2000))
+    assert found["memory_bytes_per_key"] > 0 and found["snapshot_mb"] >= 0 and found["start_up_s"] > 0
