@@ -229,6 +229,7 @@ def test_etcdctl_locks_elects_and_mirrors(tmp_path):
     asyncio.run(main())
 
 
+@pytest.mark.timed
 def test_etcdctls_small_performance_check_passes(tmp_path):
     async def main() -> None:
         async with Replicas(tmp_path) as replicas:
