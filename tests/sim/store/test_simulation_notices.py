@@ -73,7 +73,7 @@ def reads_without_confirming_that_it_leads(patch):
 @pytest.mark.parametrize(
     ("safeguard_out", "first_seed"),
     [
-        (promises_before_they_are_durable, 5),
+        (promises_before_they_are_durable, 44),
         (counts_itself_before_its_disk_has_it, 15),
         (truncates_what_follows_any_append, 1),
         (commits_what_no_message_verified, 1),

@@ -12,7 +12,7 @@ straight, and none of them loses an order:
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from minik8s.store.verify.history import Call, Deleted, Event, Put, Txn
+from minik8s.store.verify.history import Call, Deleted, Event, Put, Request, Txn
 from minik8s.store.verify.model import State, Step, agree, step
 
 Change = tuple[str, str, str]
@@ -143,9 +143,12 @@ class _Search:
                     yield index, taken
         is_told = state.revision + 1 in self._writers
         seen = self.seen.get(state.revision + 1)
+        tried: set[Request] = set()
         for index in candidates:
             call = self.calls[index]
-            if call.answer is None:
+            if call.answer is None and call.request not in tried:
+                # Equal ones may stand for each other: all of them stay candidates.
+                tried.add(call.request)
                 taken = step(state, call.request)
                 if taken.state == state:
                     continue
