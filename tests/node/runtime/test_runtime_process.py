@@ -296,3 +296,15 @@ def test_a_disk_that_cannot_be_written_costs_no_container(tmp_path):
         assert (await runtime.status("uid-web", ending)).exit_code == 0
 
     run(tmp_path, scenario)
+
+
+def test_commands_run_at_once_all_come_to_their_own_end(tmp_path):
+    async def scenario(runtime: RuntimeProcess, sandbox, sandbox_id):
+        container = await runtime.launch(sandbox_id, sandbox, "m", "sleep", "1000", env={"A": "b"})
+        # When the event loop started them, one in twelve crashed before its program was loaded.
+        for _ in range(25):
+            command = ["sh", "-c", "echo $A; exit 3"]
+            ends = await asyncio.gather(*(runtime.client.exec_sync(container, command, 10) for _ in range(4)))
+            assert ends == [(3, b"b\n")] * 4
+
+    run(tmp_path, scenario)

@@ -12,9 +12,11 @@ import asyncio
 import contextlib
 import os
 import signal
+import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import IO
 
 from minik8s.kit.log import get_logger
 from minik8s.node.runtime.engines import shim
@@ -174,27 +176,38 @@ async def execute(
     """Run a command beside the container's program, in its environment and directory. Raises RuntimeFault."""
     env = environment(container_id, home, config, sandbox)
     cwd = working_directory(home, config)
-    process = await asyncio.create_subprocess_exec(
-        resolve(command[0], env, cwd),
-        *command[1:],
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        cwd=cwd,
-        env=env,
-        start_new_session=True,
-    )
-    assert process.stdout and process.stderr
+    argv = [resolve(command[0], env, cwd), *command[1:]]
+    # Not the event loop's own subprocesses: uvloop runs Python between fork and exec, which crashes now and then where
+    # gRPC has threads. This one runs none, and returns when the program has been loaded.
     try:
-        async with asyncio.timeout(timeout_s or None):
-            outputs = await asyncio.gather(_read_bounded(process.stdout), _read_bounded(process.stderr))
-            code = await process.wait()
-    except TimeoutError as error:
-        raise RuntimeFault("DEADLINE_EXCEEDED", f"command {command[0]!r} timed out after {timeout_s:g} s") from error
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        await process.wait()
+        process = subprocess.Popen(  # noqa: ASYNC220
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            cwd=cwd,
+            env=env,
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise RuntimeFault("UNKNOWN", f'exec: "{command[0]}": {error.strerror}') from error
+    assert process.stdout and process.stderr
+    with process.stdout, process.stderr:
+        pidfd = os.pidfd_open(process.pid)
+        try:
+            async with asyncio.timeout(timeout_s or None):
+                outputs = await asyncio.gather(_read_bounded(process.stdout), _read_bounded(process.stderr))
+                await shim.readable(pidfd)
+        except TimeoutError as error:
+            raise RuntimeFault(
+                "DEADLINE_EXCEEDED", f"command {command[0]!r} timed out after {timeout_s:g} s"
+            ) from error
+        finally:
+            os.close(pidfd)
+            # Not collected yet, so the number is still ours; what it left behind in its session goes too.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            code = process.wait()
     return ExecResult(*outputs, exit_code=128 - code if code < 0 else code)
 
 
@@ -246,9 +259,17 @@ def _members(container_id: str, program: shim.ProcessIdentity | None) -> Iterato
                 yield int(entry.name)
 
 
-async def _read_bounded(stream: asyncio.StreamReader) -> bytes:
-    """All of the stream; what exceeds the limit is read and thrown away, so that the command can end."""
+async def _read_bounded(pipe: IO[bytes]) -> bytes:
+    """All of the pipe; what exceeds the limit is read and thrown away, so that the command can end."""
+    fd = pipe.fileno()
+    os.set_blocking(fd, False)
     kept = bytearray()
-    while chunk := await stream.read(65536):
+    while True:
+        await shim.readable(fd)
+        try:
+            chunk = os.read(fd, 65536)
+        except BlockingIOError:
+            continue
+        if not chunk:
+            return bytes(kept)
         kept += chunk[: EXEC_OUTPUT_BYTES_MAX - len(kept)]
-    return bytes(kept)
