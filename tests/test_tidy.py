@@ -27,7 +27,6 @@ STRANGERS = {
     "node": {"kubelet", "runtime", "cni", "proxy", "dns", "ingress"},
 }
 GRPC_ADAPTERS = {
-    "store/server.py",
     "control/apiserver/storage.py",
     "control/apiserver/grpc.py",
     "client/transport_grpc.py",

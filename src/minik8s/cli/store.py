@@ -2,7 +2,6 @@
 
 import gc
 import importlib
-import os
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -133,8 +132,6 @@ def command(
     """
     if ctx.invoked_subcommand:
         return
-    # What gRPC would log of its own is raised, too; it must be told before it is imported.
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     from minik8s.store.cluster import parse_cluster, parse_urls
     from minik8s.store.member import Config, Member
 

@@ -80,14 +80,14 @@ class Member:
         config = self._config
         async with (
             TaskGroup() as group,
-            pages.serving(config.metrics_urls, config.client_identity, self.checks(), self.registry),
+            pages.serving(config.metrics_urls, config.client_identity, self.checks(), self.registry) as over_http,
         ):
             group.create_task(self._raft.run())
             log.info("member starts", name=config.name, clients=",".join(config.listen_client_urls))
             # Before its log is read a member cannot say more than "not yet": nobody is let in.
             await self._raft.opened.wait()
             group.create_task(self._upkeep.run())
-            await self._server.run()
+            await self._server.run(over_http)
 
 
 def _raft_config(config: Config) -> RaftConfig:

@@ -1,6 +1,10 @@
-"""What a member tells over HTTP (`--listen-metrics-urls`): etcd's /health, /version and /metrics, our /readyz."""
+"""What a member tells over HTTP: etcd's /health, /version and /metrics, our /readyz.
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+At `--listen-metrics-urls`, and as etcd does at the clients' own port to whoever speaks HTTP/1 there.
+"""
+
+from asyncio import Protocol
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from aiohttp import web
@@ -18,11 +22,11 @@ async def serving(
     identity: tls.Identity | None,
     checks: Mapping[str, health.Check],
     registry: CollectorRegistry,
-) -> AsyncIterator[None]:
-    """Serve the pages at `urls` while the context lasts; https ones use `identity`. Raises StartError."""
-    if not urls:
-        yield
-        return
+) -> AsyncIterator[Callable[[], Protocol]]:
+    """Serve the pages at `urls` while the context lasts; https ones use `identity`. Raises StartError.
+
+    Gives what serves them on connections that were accepted elsewhere.
+    """
     app = web.Application()
     app.add_routes(
         [*health.routes(checks, registry), web.get("/health", _health(checks)), web.get("/version", _version)]
@@ -39,7 +43,8 @@ async def serving(
                 raise StartError(
                     f"cannot listen on {url} (--listen-metrics-urls): {error.strerror or error}"
                 ) from error
-        yield
+        assert runner.server
+        yield runner.server
     finally:
         await runner.cleanup()
 

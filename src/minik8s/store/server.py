@@ -1,19 +1,25 @@
-"""The store's gRPC face: the only file here that knows gRPC. Bytes in, bytes out; `service` does the work.
+"""The store's gRPC face. Bytes in, bytes out; `service` does the work, `kit.rpc` speaks HTTP/2.
 
-Errors become statuses in one place, `_abort`. Whatever etcd serves and this store does not answers UNIMPLEMENTED
+Errors become statuses in one place, `_status`. Whatever etcd serves and this store does not answers UNIMPLEMENTED
 and says so.
 """
 
-from asyncio import Event, TaskGroup
+import ssl
+from asyncio import Event, Protocol, TaskGroup
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
-import grpc
 from google.protobuf.message import Message
 
 from minik8s.kit import tls
+from minik8s.kit.rpc.call import Call
+from minik8s.kit.rpc.headers import Head
+from minik8s.kit.rpc.limits import Limits
+from minik8s.kit.rpc.methods import Method, Streaming, Unary, refusing
+from minik8s.kit.rpc.server import RpcServer
+from minik8s.kit.rpc.status import Code, RpcError
 from minik8s.kit.run import StartError
 from minik8s.store import encoding, reflection
 from minik8s.store.election import Election
@@ -25,10 +31,6 @@ from minik8s.store.service import Service
 from minik8s.store.watch_stream import WatchStream
 from minik8s.wire.etcd import election_pb2, lock_pb2, rpc_pb2
 from minik8s.wire.grpc import health_pb2, reflection_pb2
-
-Context: TypeAlias = grpc.aio.ServicerContext
-Unary = Callable[[bytes, Context], Awaitable[bytes]]
-Stream = Callable[[AsyncIterator[bytes], Context], Awaitable[None]]
 
 _RECEIVE_SLACK_BYTES = 512 * 1024  # as etcd, for what surrounds the largest request
 _HAS_LEADER = ("hasleader", "true")
@@ -52,62 +54,38 @@ class Server:
         self._service = service
         self.started = Event()
 
-    async def run(self) -> None:
-        """Raises StartError if an address is taken or a certificate is bad."""
-        limit_bytes = self._service.config.request_bytes_max + _RECEIVE_SLACK_BYTES
-        options = [
-            ("grpc.so_reuseport", 0),  # a second server on the port must fail
-            ("grpc.max_receive_message_length", limit_bytes),
-            ("grpc.max_send_message_length", -1),
-            ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
-            ("grpc.keepalive_time_ms", 7_200_000),
-            ("grpc.keepalive_timeout_ms", 20_000),
-            # Requests are small: pings that measure the bandwidth cost a fifth of the CPU of a call.
-            ("grpc.http2.bdp_probe", 0),
-        ]
-        server = grpc.aio.server(handlers=[_Calls(self._service)], options=options)
-        self._bind(server)
-        await server.start()
-        self.started.set()
+    async def run(self, over_http: Callable[[], Protocol] | None = None) -> None:
+        """`over_http` serves those who speak HTTP/1. Raises StartError if an address is taken or a certificate bad."""
+        limits = Limits(message_bytes_max=self._service.config.request_bytes_max + _RECEIVE_SLACK_BYTES)
+        server = RpcServer(_Calls(self._service).find, limits, context=self._context(), other=over_http)
         try:
-            await server.wait_for_termination()
+            for host, port in self._config.addresses:
+                try:
+                    await server.listen(host, port)
+                except StartError as error:
+                    raise StartError(
+                        f"{error}: is another process using it? Choose another --listen-client-urls"
+                    ) from error
+            self.started.set()
+            await Event().wait()
         finally:
             for stream in self._service.streams:
                 stream.fail(EtcdError(STOPPED))
             await server.stop(_STOP_GRACE_S)
 
-    def _bind(self, server: grpc.aio.Server) -> None:
-        credentials = self._credentials()
-        for host, port in self._config.addresses:
-            address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-            try:
-                if credentials:
-                    server.add_secure_port(address, credentials)
-                else:
-                    server.add_insecure_port(address)
-            except RuntimeError as error:
-                raise StartError(
-                    f"cannot listen on {address}: is another process using it? Choose another --listen-client-urls"
-                ) from error
-
-    def _credentials(self) -> grpc.ServerCredentials | None:
+    def _context(self) -> ssl.SSLContext | None:
         identity = self._config.identity
         if not identity:
             return None
         try:
-            # gRPC accepts broken files and fails at the first handshake; OpenSSL says at once what is wrong.
-            tls.server_context(identity)
-            certificate, key, authority = identity.read()
+            return tls.server_context(identity, require_client=self._config.require_client_certificate)
         except OSError as error:
             files = f"{identity.cert_file}, {identity.key_file}, {identity.ca_file}"
             raise StartError(f"cannot use the certificate files {files}: {error}") from error
-        return grpc.ssl_server_credentials(
-            [(key, certificate)], authority, require_client_auth=self._config.require_client_certificate
-        )
 
 
-class _Calls(grpc.GenericRpcHandler):
-    """Finds the handler of a call."""
+class _Calls:
+    """Finds what serves a call."""
 
     def __init__(self, service: Service) -> None:
         streams, lock, election = _Streams(service), Lock(service), Election(service)
@@ -137,31 +115,34 @@ class _Calls(grpc.GenericRpcHandler):
             "v3electionpb.Election/Leader": (election_pb2.LeaderRequest, election.leader),
             "v3electionpb.Election/Resign": (election_pb2.ResignRequest, election.resign),
         }
-        self._handlers = {
-            "/etcdserverpb.Auth/AuthStatus": _unary(service.auth_status, service),
-            "/etcdserverpb.Watch/Watch": _stream(streams.watch, service),
-            "/etcdserverpb.Lease/LeaseKeepAlive": _stream(streams.keep_alive, service),
-            "/etcdserverpb.Maintenance/Snapshot": _answers(rpc_pb2.SnapshotRequest, maintenance.snapshot, service),
-            "/v3electionpb.Election/Observe": _answers(election_pb2.LeaderRequest, election.observe, service),
-            "/grpc.health.v1.Health/Check": _unary(_healthy, service),
-            "/grpc.health.v1.Health/Watch": _answers(health_pb2.HealthCheckRequest, _healths, service),
-            "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo": _stream(streams.reflection, service),
-            "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo": _stream(streams.reflection, service),
+        self._methods: dict[str, Method] = {
+            "/etcdserverpb.Auth/AuthStatus": _unary(service.auth_status),
+            "/etcdserverpb.Watch/Watch": _stream(streams.watch),
+            "/etcdserverpb.Lease/LeaseKeepAlive": _stream(streams.keep_alive),
+            "/etcdserverpb.Maintenance/Snapshot": _answers(rpc_pb2.SnapshotRequest, maintenance.snapshot),
+            "/v3electionpb.Election/Observe": _answers(election_pb2.LeaderRequest, election.observe),
+            "/grpc.health.v1.Health/Check": _unary(_healthy),
+            "/grpc.health.v1.Health/Watch": _answers(health_pb2.HealthCheckRequest, _healths),
+            "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo": _stream(streams.reflection),
+            "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo": _stream(streams.reflection),
         }
-        self._hot = {f"/etcdserverpb.KV/{name}": _plain(call) for name, call in hot.items()}
         for name, call in hot.items():
-            self._handlers[f"/etcdserverpb.KV/{name}"] = _unary(call, service)
+            self._methods[f"/etcdserverpb.KV/{name}"] = _unary(call)
         for name, (kind, typed_call) in cold.items():
-            self._handlers[f"/{name}"] = _unary(_of_bytes(kind, typed_call), service)
+            self._methods[f"/{name}"] = _unary(_of_bytes(kind, typed_call))
+        self._service = service
 
-    def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler:
-        method, metadata = handler_call_details.method, handler_call_details.invocation_metadata
-        if (handler := self._hot.get(method)) and _HAS_LEADER not in (metadata or ()):
-            return handler
-        if handler := self._handlers.get(method):
-            return handler
-        is_auth = method.startswith("/etcdserverpb.Auth/")
-        return _refusing(EtcdError(AUTH_NOT_ENABLED) if is_auth else unimplemented(method))
+    def find(self, head: Head) -> Method:
+        """What serves a call with these headers; unknown ones are refused."""
+        try:
+            if _HAS_LEADER in head.metadata:
+                self._service.require_leader()
+        except EtcdError as error:
+            return refusing(_status(error))
+        if method := self._methods.get(head.path):
+            return method
+        is_auth = head.path.startswith("/etcdserverpb.Auth/")
+        return refusing(_status(EtcdError(AUTH_NOT_ENABLED) if is_auth else unimplemented(head.path)))
 
 
 class _Streams:
@@ -170,16 +151,16 @@ class _Streams:
     def __init__(self, service: Service) -> None:
         self._service = service
 
-    async def watch(self, requests: AsyncIterator[bytes], context: Context) -> None:
+    async def watch(self, call: Call) -> None:
         stream = self._service.open_watch_stream()
-        stream.requires_leader = _wants_leader(context)
+        stream.requires_leader = _HAS_LEADER in call.metadata
         failure: EtcdError | None = None
         try:
             async with TaskGroup() as group:
-                reader = group.create_task(self._read(stream, requests))
+                reader = group.create_task(self._read(stream, call.requests))
                 try:
                     async for response in stream:
-                        await context.write(response)
+                        await call.write(response)
                 except EtcdError as error:
                     failure = error
                 reader.cancel()
@@ -206,67 +187,49 @@ class _Streams:
         else:
             stream.close()
 
-    async def keep_alive(self, requests: AsyncIterator[bytes], context: Context) -> None:
-        async for data in requests:
+    async def keep_alive(self, call: Call) -> None:
+        async for data in call.requests:
             request = encoding.decode(rpc_pb2.LeaseKeepAliveRequest, data)
             response = await self._service.lease_keep_alive(request)
-            await context.write(response.SerializeToString())
+            await call.write(response.SerializeToString())
 
-    async def reflection(self, requests: AsyncIterator[bytes], context: Context) -> None:
-        async for data in requests:
+    async def reflection(self, call: Call) -> None:
+        async for data in call.requests:
             request = encoding.decode(reflection_pb2.ServerReflectionRequest, data)
-            await context.write(reflection.answer(request).SerializeToString())
+            await call.write(reflection.answer(request).SerializeToString())
 
 
-def _unary(call: Callable[[bytes], Awaitable[bytes]], service: Service) -> grpc.RpcMethodHandler:
-    async def handle(request: bytes, context: Context) -> bytes:
+def _unary(method: Callable[[bytes], Awaitable[bytes]]) -> Unary:
+    async def serve(request: bytes, call: Call) -> bytes:
         try:
-            if _wants_leader(context):
-                service.require_leader()
-            return await call(request)
+            return await method(request)
         except EtcdError as error:
-            return await _abort(context, error)
+            raise _status(error) from error
 
-    return grpc.unary_unary_rpc_method_handler(handle)
+    return Unary(serve)
 
 
-def _plain(call: Callable[[bytes], Awaitable[bytes]]) -> grpc.RpcMethodHandler:
-    """As `_unary`, for calls whose metadata asks nothing: to look at it again costs as much as a small read."""
-
-    async def handle(request: bytes, context: Context) -> bytes:
+def _stream(method: Callable[[Call], Awaitable[None]]) -> Streaming:
+    async def serve(call: Call) -> None:
         try:
-            return await call(request)
+            await method(call)
         except EtcdError as error:
-            return await _abort(context, error)
+            raise _status(error) from error
 
-    return grpc.unary_unary_rpc_method_handler(handle)
-
-
-def _stream(call: Stream, service: Service) -> grpc.RpcMethodHandler:
-    async def handle(requests: AsyncIterator[bytes], context: Context) -> None:
-        try:
-            if _wants_leader(context):
-                service.require_leader()
-            await call(requests, context)
-        except EtcdError as error:
-            await _abort(context, error)
-
-    return grpc.stream_stream_rpc_method_handler(handle)
+    return Streaming(serve)
 
 
-def _answers(
-    kind: type[Message], call: Callable[[Any], AsyncGenerator[Message, None]], service: Service
-) -> grpc.RpcMethodHandler:
+def _answers(kind: type[Message], method: Callable[[Any], AsyncGenerator[Message, None]]) -> Streaming:
     """One request, a stream of answers."""
 
-    async def stream(requests: AsyncIterator[bytes], context: Context) -> None:
-        async for data in requests:
-            async with aclosing(call(encoding.decode(kind, data))) as responses:
+    async def stream(call: Call) -> None:
+        async for data in call.requests:
+            async with aclosing(method(encoding.decode(kind, data))) as responses:
                 async for response in responses:
-                    await context.write(response.SerializeToString())
+                    await call.write(response.SerializeToString())
             return
 
-    return _stream(stream, service)
+    return _stream(stream)
 
 
 def _of_bytes(kind: type[Message], call: Callable[[Any], Awaitable[Message]]) -> Callable[[bytes], Awaitable[bytes]]:
@@ -274,13 +237,6 @@ def _of_bytes(kind: type[Message], call: Callable[[Any], Awaitable[Message]]) ->
         return (await call(encoding.decode(kind, request))).SerializeToString()
 
     return of_bytes
-
-
-def _refusing(error: EtcdError) -> grpc.RpcMethodHandler:
-    async def handle(requests: AsyncIterator[bytes], context: Context) -> None:
-        await _abort(context, error)
-
-    return grpc.stream_stream_rpc_method_handler(handle)
 
 
 def _health(request: health_pb2.HealthCheckRequest) -> health_pb2.HealthCheckResponse:
@@ -303,11 +259,5 @@ async def _healths(request: health_pb2.HealthCheckRequest) -> AsyncGenerator[hea
     await Event().wait()
 
 
-async def _abort(context: Context, error: EtcdError) -> bytes:
-    await context.abort(grpc.StatusCode[error.code], error.text)
-    raise AssertionError("abort does not return")
-
-
-def _wants_leader(context: Context) -> bool:
-    """As etcd: the client asks not to be served by a member that has lost its cluster."""
-    return _HAS_LEADER in (context.invocation_metadata() or ())
+def _status(error: EtcdError) -> RpcError:
+    return RpcError(Code[error.code], error.text)
