@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 import pytest
+from chaos.cluster import Cluster
 from store.replicas import Replicas
 
 from conformance.etcd.processes import etcdctl, etcdctl_json, needs_etcdctl, start_etcdctl, stock_etcd
@@ -225,6 +226,19 @@ def test_etcdctl_locks_elects_and_mirrors(tmp_path):
                     await asyncio.sleep(0.2)
             mirror.kill()
             await mirror.wait()
+
+    asyncio.run(main())
+
+
+def test_etcdctls_scale_check_passes(tmp_path):
+    """It reads /metrics at the clients' port, for which it knows no certificates."""
+
+    async def main() -> None:
+        async with Cluster(tmp_path, kind="minik8s") as cluster:
+            await cluster.settled()
+            address = cluster.address[await cluster.leader()]
+            told = await etcdctl(address, "check", "datascale", "--load=s", timeout_s=100)
+            assert "PASS: Approximate system memory used" in told, told
 
     asyncio.run(main())
 
