@@ -494,6 +494,8 @@ class Core(_SyncObj):
         """Send each follower what it lacks, and every one something if this is a heartbeat."""
         if not self.is_leader():
             return
+        if not is_heartbeat and min(self._SyncObj__raftNextIndex.values(), default=0) > self.journal.last_index:
+            return  # The commonest case by far: everything is on its way.
         voters, learners = self._SyncObj__otherNodes, self._SyncObj__readonlyNodes
         for peer in self.connected():
             if self._nodes[peer] not in voters and self._nodes[peer] not in learners:
