@@ -46,6 +46,7 @@ class Replicas:
     def prepare(self, name: str) -> str:
         """Get ready for a member that is to join; its peer URL."""
         self.names.append(name)
+        self._channels.pop(name, None)  # of one that had the name before
         self.address[name] = f"127.0.0.1:{free_port()}"
         self._peer_url[name] = f"https://127.0.0.1:{free_port()}"
         self._identities[name] = self._identity(name)

@@ -1,6 +1,7 @@
 """Members come and go by etcd's calls: real processes over TLS, under writes."""
 
 import asyncio
+import shutil
 import signal
 import ssl
 
@@ -86,6 +87,39 @@ def test_members_are_added_promoted_and_removed_and_the_data_stays(tmp_path):
             for name in replicas.names:
                 assert await keys(replicas, name) == 51
             assert leader not in [member.name for member in await members(replicas, other)]
+
+    asyncio.run(main())
+
+
+def test_a_member_whose_data_is_gone_does_not_vote_again_but_may_be_added_anew(tmp_path):
+    """It could vote twice in one term, and a write that it acknowledged would be lost."""
+
+    async def main() -> None:
+        async with Replicas(tmp_path) as replicas:
+            await replicas.settled()
+            for number in range(20):
+                await put(replicas, "s0", f"kept/{number}")
+            leader = await replicas.leader()
+            lost = next(name for name in replicas.names if name != leader)
+            ids = {member.name: member.ID for member in await members(replicas, leader)}
+            await replicas.end(lost)
+            shutil.rmtree(tmp_path / lost)
+            await replicas.start(lost)
+            async with asyncio.timeout(20):
+                while replicas.is_running(lost):
+                    await asyncio.sleep(0.05)
+            assert await replicas.end(lost) == 1
+            assert "has been part of this cluster" in (tmp_path / f"{lost}.log").read_text()
+
+            remove = rpc.MemberRemoveRequest(ID=ids[lost])
+            await replicas.call(leader, "Cluster/MemberRemove", remove, rpc.MemberRemoveResponse)
+            replicas.names.remove(lost)
+            await put(replicas, leader, "without")
+            shutil.rmtree(tmp_path / lost)
+            await add(replicas, leader, lost)
+            await replicas.start(lost)
+            await replicas.settled()
+            assert await keys(replicas, lost) == 21
 
     asyncio.run(main())
 

@@ -150,6 +150,10 @@ class Machine:
             self._renewed(lease)
         return b""
 
+    def has_run(self, name: str) -> bool:
+        """Whether a member of this name has been part of the cluster."""
+        return any(member.name == name and member.clientURLs for member in self.members.values())
+
     def _publish(self, payload: bytes) -> bytes:
         member = rpc_pb2.Member.FromString(payload)
         # A name that was removed and has come back is another member.

@@ -63,7 +63,7 @@ class Member:
         self._config = config
         self.registry = CollectorRegistry()
         machine = Machine()
-        self._raft = RaftNode(_raft_config(config), machine, clock=clock, rng=rng)
+        self._raft = RaftNode(_raft_config(config), machine, clock=clock, rng=rng, has_run=machine.has_run)
         self.service = Service(_service_config(config), machine, self._raft, clock=clock, rng=rng)
         self._upkeep = Upkeep(_upkeep_config(config), self.service, clock=clock)
         addresses = [parse_url(url)[:2] for url in config.listen_client_urls]

@@ -194,11 +194,17 @@ class Net:
     def established(self, link, peer):
         pass
 
+    def hello(self, receiver):
+        return messages.Hello(3, "", "a", receiver)
+
+    def are_members(self, hello):
+        return True
+
     def received(self, peer, message):
         self.received_from.append((peer, message))
 
 
-HELLO = messages.encode(messages.Hello(2, "", "b", "a"))
+HELLO = messages.encode(messages.Hello(3, "", "b", "a"))
 
 
 @settings(max_examples=500, deadline=None)

@@ -20,6 +20,7 @@ class Inbox:
 
     def __init__(self):
         self.peers, self.messages, self.log = set(), [], []
+        self.blank, self.ran, self.lost = False, set(), []
 
     def on_connected(self, peer):
         self.peers.add(peer)
@@ -31,6 +32,15 @@ class Inbox:
 
     def on_message(self, peer, message):
         self.messages.append((peer, message))
+
+    def is_blank(self):
+        return self.blank
+
+    def has_run(self, peer):
+        return peer in self.ran
+
+    def on_data_lost(self, peer):
+        self.lost.append(peer)
 
 
 class Net:
@@ -126,6 +136,20 @@ def test_a_stranger_is_not_let_in(tmp_path, wrong):
             await asyncio.sleep(0.4)
             assert not b.inbox.log
             assert not a.inbox.log
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("blank", ["a", "b"], ids=["who dials", "who is dialled"])
+def test_a_member_that_lost_its_data_is_told_and_not_let_in(tmp_path, blank):
+    async def scenario():
+        both = configs(tmp_path, "ab")
+        async with Net(both["a"]) as a, Net(both["b"]) as b:
+            forgetful, other = (a, b) if blank == "a" else (b, a)
+            forgetful.inbox.blank, other.inbox.ran = True, {blank}
+            await until(lambda: forgetful.inbox.lost)
+            assert not a.inbox.log
+            assert not b.inbox.log
 
     run(scenario())
 

@@ -77,6 +77,10 @@ class Removed(StartError):
     """This member was removed from the cluster: it stops, and must not start again with its old data."""
 
 
+class DataLost(StartError):
+    """This member has been part of the cluster and knows nothing any more: it must not vote under its old name."""
+
+
 class ReadTimeout(RaftError):
     """No quorum confirmed the read point in time."""
 

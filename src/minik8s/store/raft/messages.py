@@ -17,6 +17,10 @@ class Hello(Message, tag=1):
     token: str
     sender: str
     receiver: str
+    is_blank: bool = False
+    """The sender has no term, vote or entry: it is new, or has lost its data."""
+    knows_you: bool = False
+    """The receiver has been part of this cluster, as far as the sender knows."""
 
 
 class Append(Message, tag=2):

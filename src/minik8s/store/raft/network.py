@@ -18,6 +18,15 @@ class Receiver(Protocol):
     def on_message(self, peer: str, message: Message) -> None:
         """From `peer`, who has proved to be it."""
 
+    def is_blank(self) -> bool:
+        """Whether this member has no term, vote or entry."""
+
+    def has_run(self, peer: str) -> bool:
+        """Whether `peer` has been part of the cluster, and so cannot be blank."""
+
+    def on_data_lost(self, peer: str) -> None:
+        """We are blank, and `peer` says that we have been part of the cluster."""
+
 
 class Network(Protocol):
     """Links to all peers, kept up while it runs."""

@@ -20,7 +20,7 @@ from minik8s.store.raft.config import RaftConfig
 from minik8s.store.raft.core import Core, make_core
 from minik8s.store.raft.disk import Disk, FileDisk
 from minik8s.store.raft.election import Elections
-from minik8s.store.raft.errors import NotStarted, RaftError, Removed
+from minik8s.store.raft.errors import DataLost, NotStarted, RaftError, Removed
 from minik8s.store.raft.gate import Gate
 from minik8s.store.raft.installer import Receiver, Sender
 from minik8s.store.raft.journal import Journal, State
@@ -79,13 +79,16 @@ class RaftNode:
         rng: random.Random,
         disk: Disk | None = None,
         network: Network | None = None,
+        has_run: Callable[[str], bool] = lambda name: False,
     ) -> None:
+        """`has_run` tells whether a member has been part of the cluster before, as far as the machine knows."""
         assert config.name in config.peers, f"{config.name} is not among the peers {config.members}"
         self.config = config
         self.name = config.name
         self.opened = asyncio.Event()
         """Set once the log is read: from then on proposals and reads are taken, and wait for a leader."""
         self._machine = machine
+        self._has_run = has_run
         self._clock = clock
         self._disk: Disk = disk or FileDisk(config)
         self._network: Network = network or SocketNetwork(config, rng)
@@ -292,6 +295,21 @@ class RaftNode:
 
     def on_message(self, peer: str, message: Message) -> None:
         self._guarded(self._dispatch, peer, message)
+
+    def is_blank(self) -> bool:
+        return self.term == 0
+
+    def has_run(self, peer: str) -> bool:
+        return self._has_run(peer)
+
+    def on_data_lost(self, peer: str) -> None:
+        self._fail(
+            DataLost(
+                f"{self.name} has been part of this cluster, says {peer}, but {self.config.data_dir} holds nothing of "
+                f"it: what it acknowledged and voted is lost. Bring the data back, or remove the member and add it "
+                f"again (minik8s store member remove, add; --initial-cluster-state existing)"
+            )
+        )
 
     # Within.
 

@@ -24,7 +24,7 @@ from minik8s.store.raft.network import Receiver
 
 log = get_logger(__name__)
 
-PROTOCOL_VERSION = 2
+PROTOCOL_VERSION = 3
 _LENGTH_BYTES = 4
 _HELLO_BYTES_MAX = 1024
 _TRIES_BEFORE_WARNING = 20
@@ -145,6 +145,29 @@ class SocketNetwork:
             del self._links[link.peer]
             self._need_receiver().on_disconnected(link.peer)
 
+    def hello(self, receiver: str) -> Hello:
+        """What we say of ourselves."""
+        node = self._need_receiver()
+        return Hello(
+            PROTOCOL_VERSION,
+            self.config.cluster_token,
+            self.config.name,
+            receiver,
+            is_blank=node.is_blank(),
+            knows_you=node.has_run(receiver),
+        )
+
+    def are_members(self, hello: Hello) -> bool:
+        """Whether neither side has lost its data: who forgot its vote may give a second one in the same term."""
+        node = self._need_receiver()
+        if hello.knows_you and node.is_blank():
+            node.on_data_lost(hello.sender)
+            return False
+        if hello.is_blank and node.has_run(hello.sender):
+            log.warning("refuses a member that has lost its data: remove it, and add it again", peer=hello.sender)
+            return False
+        return True
+
     def received(self, peer: str, message: Message) -> None:
         self._need_receiver().on_message(peer, message)
 
@@ -244,6 +267,10 @@ class Link(asyncio.Protocol):
         self.peer = peer
         if not self._expected:
             self._say_hello(peer)
+        if not self._network.are_members(message):
+            assert self._transport
+            self._transport.close()  # Not at once: the other side is to hear our Hello.
+            return
         self.is_established = True
         self._network.established(self, peer)
 
@@ -272,7 +299,7 @@ class Link(asyncio.Protocol):
         return names[0] if len(names) == 1 else None
 
     def _say_hello(self, receiver: str) -> None:
-        self.write(Hello(PROTOCOL_VERSION, self._config.cluster_token, self._config.name, receiver))
+        self.write(self._network.hello(receiver))
 
     def _address(self) -> str:
         return str(self._transport.get_extra_info("peername") if self._transport else None)
