@@ -7,6 +7,7 @@ ratios are medians over rounds of ours to etcd's. A server of the same grpcio th
     scripts/bench store --rounds 5 --json
     scripts/bench store --only put_100
     scripts/bench store --keys 1000000
+    scripts/bench store --catch-up-mb 1024
 """
 
 import argparse
@@ -30,7 +31,7 @@ if __name__ == "__main__":
 from chaos.cluster import Cluster, has_etcd
 from store.serving import free_port
 
-from bench import large
+from bench import catchup, large
 from bench.h2load import h2load, has_h2load
 from minik8s.wire.etcd import rpc_pb2 as rpc
 
@@ -274,7 +275,11 @@ def main() -> int:
     parser.add_argument("--only", default=",".join(names), help=f"which of {','.join(names)} (all)")
     parser.add_argument("--json", action="store_true", help="print ratios and figures as JSON")
     parser.add_argument("--keys", type=int, help="instead, measure one member of ours with so many keys of 256 bytes")
+    parser.add_argument("--catch-up-mb", type=int, help="instead, measure a member that joins with so much to learn")
     args = parser.parse_args()
+    if args.catch_up_mb:
+        print(json.dumps(asyncio.run(catchup.measure(args.catch_up_mb)), indent=None if args.json else 2))
+        return 0
     if args.keys:
         print(json.dumps(asyncio.run(large.measure(args.keys)), indent=None if args.json else 2))
         return 0

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from chaos.cluster import has_etcd
 
-from bench import large
+from bench import catchup, large
 from bench.h2load import has_h2load
 from bench.store import ECHOED, OTHERS, UNARY, run
 
@@ -23,3 +23,9 @@ def test_every_ratio_is_measured():
 def test_a_large_store_is_measured():
     found = asyncio.run(large.measure(2000))
     assert found["memory_bytes_per_key"] > 0 and found["snapshot_mb"] >= 0 and found["start_up_s"] > 0
+
+
+@pytest.mark.slow
+def test_catching_up_is_measured():
+    found = asyncio.run(catchup.measure(5))
+    assert found["catch_up_s"] > 0 and found["put_ms"]["during"]["count"] > 0

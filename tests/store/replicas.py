@@ -105,6 +105,10 @@ class Replicas:
         """Signal a member that goes on, or is to."""
         self._processes[name].send_signal(number)
 
+    def pid(self, name: str) -> int:
+        """The process of a member that runs."""
+        return self._processes[name].pid
+
     def is_running(self, name: str) -> bool:
         """Whether its process was started and has not ended."""
         return name in self._processes and self._processes[name].returncode is None

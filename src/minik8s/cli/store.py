@@ -88,6 +88,13 @@ Example, a cluster of one without certificates:
 @click.option(
     "--quota-backend-bytes", default=0, show_default=True, help="When full, writes stop. 0: 2 GiB; negative: no quota."
 )
+@click.option(
+    "--snapshot-count",
+    default=30_000,
+    show_default=True,
+    type=click.IntRange(min=100),
+    help="Entries of the log between two snapshots of the state.",
+)
 @click.option("--auto-compaction-mode", default="periodic", show_default=True, type=click.Choice(_MODES))
 @click.option(
     "--auto-compaction-retention", default="0", help="History kept: hours or a duration; revisions.  [default: 0, all]"
@@ -121,6 +128,7 @@ def command(
     max_txn_ops: int,
     watch_progress_notify_interval: float,
     quota_backend_bytes: int,
+    snapshot_count: int,
     auto_compaction_mode: str,
     auto_compaction_retention: str,
     log_level: str,
@@ -172,6 +180,7 @@ def command(
         operations_max=max_txn_ops,
         progress_interval_s=watch_progress_notify_interval,
         quota_bytes=quota_backend_bytes or _QUOTA_BYTES,
+        snapshot_entries=snapshot_count,
         retention=_retention(auto_compaction_mode, auto_compaction_retention),
     )
     member = Member(config, clock=SystemClock(), rng=ids.system_random())

@@ -50,6 +50,7 @@ class Config:
     request_bytes_max: int = 3 * 512 * 1024
     operations_max: int = 128  # in one list of a transaction
     quota_bytes: int = 2 << 30  # negative: unlimited
+    snapshot_entries: int = 30_000  # of the log, between two snapshots
     retention: Retention | None = None  # of history; None keeps all until a client compacts
     progress_interval_s: float = 600.0
 
@@ -100,6 +101,7 @@ def _raft_config(config: Config) -> RaftConfig:
         joins=config.joins,
         hand_over_s=_HAND_OVER_S,
         cluster_token=config.cluster.token,
+        snapshot_entries=config.snapshot_entries,
         heartbeat_s=config.heartbeat_s,
         election_timeout_s=config.election_timeout_s,
         max_command_bytes=config.request_bytes_max + _LOG_ENTRY_SLACK_BYTES,
