@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from minik8s.control.apiserver.authz import modes
 from minik8s.control.apiserver.core import CoreConfig
 from minik8s.control.apiserver.server import ApiServer, Config
 from minik8s.control.apiserver.storage import EtcdConfig, EtcdStore, parse_endpoints
@@ -27,6 +28,13 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--tls-private-key-file", type=_FILE, required=True, help="Its key.")
 @click.option("--client-ca-file", type=_FILE, required=True, help="Authority that signs clients' certificates.")
 @click.option(
+    "--authorization-mode",
+    default=",".join(modes.DEFAULT_MODES),
+    show_default=True,
+    metavar="MODE,…",
+    help=f"Who is asked whether a request may, in order: {', '.join(modes.MODES)}.",
+)
+@click.option(
     "--service-cluster-ip-range", default="10.96.0.0/16", show_default=True, metavar="CIDR", help="Service addresses."
 )
 @click.option("--kubelet-certificate-authority", type=_FILE, help="Authority that signed the kubelets' certificates.")
@@ -45,6 +53,7 @@ def command(
     tls_cert_file: Path,
     tls_private_key_file: Path,
     client_ca_file: Path,
+    authorization_mode: str,
     service_cluster_ip_range: str,
     kubelet_certificate_authority: Path | None,
     kubelet_client_certificate: Path | None,
@@ -71,7 +80,10 @@ def command(
         grpc_port=grpc_port,
         kubelet_identity=kubelet_identity,
         core=CoreConfig(
-            service_cidr=_network(service_cluster_ip_range), bind_address=bind_address, secure_port=secure_port
+            service_cidr=_network(service_cluster_ip_range),
+            bind_address=bind_address,
+            secure_port=secure_port,
+            authorization_modes=_modes(authorization_mode),
         ),
     )
     rng = ids.system_random()
@@ -99,6 +111,13 @@ def _endpoints(urls: str, identity: Identity | None) -> tuple[str, ...]:
         needs = "https URLs need" if is_tls else "http URLs do not take"
         raise click.UsageError(f"--etcd-servers: {needs} --etcd-cafile, --etcd-certfile and --etcd-keyfile")
     return endpoints
+
+
+def _modes(text: str) -> tuple[str, ...]:
+    try:
+        return modes.parse(text)
+    except ValueError as error:
+        raise click.UsageError(f"--authorization-mode: {error}") from None
 
 
 def _network(cidr: str) -> str:

@@ -1,11 +1,15 @@
 """Who may do what, and who a certificate says one is."""
 
+import asyncio
+
 import pytest
 
 from minik8s.api.errors import StatusError
 from minik8s.api.request import Request
-from minik8s.control.apiserver import authn, authz
+from minik8s.control.apiserver import authn
 from minik8s.control.apiserver.authn import ADMIN, ANONYMOUS, User
+from minik8s.control.apiserver.authz.attributes import Attributes, of_request, require
+from minik8s.control.apiserver.authz.modes import DEFAULT_MODES, build
 
 NODE = User("system:node:n1", ("system:nodes", "system:authenticated"))
 SCHEDULER = User("system:kube-scheduler", ("system:authenticated",))
@@ -13,9 +17,16 @@ PROXY = User("system:kube-proxy", ("system:authenticated",))
 STRANGER = User("bob", ("system:authenticated",))
 
 
+CHAIN = build(DEFAULT_MODES)
+
+
+def ask(attributes):
+    asyncio.run(require(CHAIN, attributes))
+
+
 def allowed(user, verb, resource, subresource=""):
     try:
-        authz.authorize(user, Request(verb, "", "v1", resource, "default", "a", subresource))
+        ask(of_request(user, Request(verb, "", "v1", resource, "default", "a", subresource)))
     except StatusError as error:
         assert error.reason == "Forbidden"
         return False
@@ -50,13 +61,13 @@ def test_the_table_says_who_may(user, verb, resource, subresource, expected):
 
 def test_a_refusal_says_who_cannot_do_what_where():
     with pytest.raises(StatusError) as caught:
-        authz.authorize(STRANGER, Request("list", "apps", "v1", "deployments", "default"))
+        ask(of_request(STRANGER, Request("list", "apps", "v1", "deployments", "default")))
     assert caught.value.message == (
         'deployments.apps is forbidden: User "bob" cannot list resource "deployments" in API group "apps" '
         'in the namespace "default"'
     )
     with pytest.raises(StatusError, match="at the cluster scope"):
-        authz.authorize(STRANGER, Request("list", "", "v1", "pods"))
+        ask(of_request(STRANGER, Request("list", "", "v1", "pods")))
 
 
 @pytest.mark.parametrize(
@@ -76,7 +87,7 @@ def test_a_refusal_says_who_cannot_do_what_where():
 )
 def test_paths_that_are_no_resources(user, path, expected):
     try:
-        authz.authorize_path(user, path)
+        ask(Attributes(user, "get", path=path))
     except StatusError as error:
         assert error.message == f'forbidden: User "{user.name}" cannot get path "{path}"'
         assert not expected

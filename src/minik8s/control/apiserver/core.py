@@ -12,7 +12,9 @@ from ipaddress import ip_network
 
 from minik8s.api.errors import StatusError
 from minik8s.control.apiserver import admission, authn, resources
+from minik8s.control.apiserver.admission.reader import ObjectReader
 from minik8s.control.apiserver.allocation import ServiceAddresses
+from minik8s.control.apiserver.authz import modes
 from minik8s.control.apiserver.bootstrap import bootstrap
 from minik8s.control.apiserver.compactor import Compactor
 from minik8s.control.apiserver.handler import Api
@@ -36,6 +38,7 @@ class CoreConfig:
     service_cidr: str = "10.96.0.0/16"
     bind_address: str = "127.0.0.1"  # with the port: where the service `kubernetes` leads
     secure_port: int = 6443
+    authorization_modes: tuple[str, ...] = modes.DEFAULT_MODES  # in the order they are asked
     compaction_interval_s: float = 300.0
     watch_cache: WatchCacheConfig = field(default_factory=WatchCacheConfig)
 
@@ -51,8 +54,10 @@ class Core:
         self.registry = Registry(store, rng=rng)
         chain = (*admission.CHAIN, ServiceAddresses(service_cidr=config.service_cidr, random=rng))
         leases = Leases(store, clock=clock)
-        pipeline = Pipeline(self.registry, leases, resources.STORED, chain, clock=clock, rng=rng)
-        self.api = Api(resources.ALL, Reader(self.registry, self.cache, rng=rng), pipeline)
+        looks = ObjectReader(self.registry, self.cache, resources.STORED)
+        pipeline = Pipeline(self.registry, leases, looks, chain, clock=clock, rng=rng)
+        self.authorizer = modes.build(config.authorization_modes)
+        self.api = Api(resources.ALL, Reader(self.registry, self.cache, rng=rng), pipeline, self.authorizer)
         self._store = store
         self._rng = rng
         self._compactor = Compactor(store, interval_s=config.compaction_interval_s)

@@ -14,7 +14,8 @@ from minik8s.api.errors import StatusError
 from minik8s.api.request import Request, Response
 from minik8s.control.apiserver import versions, views
 from minik8s.control.apiserver.authn import User
-from minik8s.control.apiserver.authz import authorize
+from minik8s.control.apiserver.authz import attributes as authz
+from minik8s.control.apiserver.authz.attributes import Authorizer
 from minik8s.control.apiserver.discovery import verbs_of
 from minik8s.control.apiserver.pipeline import Call, Pipeline, success
 from minik8s.control.apiserver.reads import Reader
@@ -27,15 +28,22 @@ from minik8s.control.apiserver.watchers import Watcher
 class Api:
     """The Kubernetes API of one apiserver, without a network."""
 
-    def __init__(self, resources: Sequence[Resource], reader: Reader, pipeline: Pipeline) -> None:
+    def __init__(
+        self, resources: Sequence[Resource], reader: Reader, pipeline: Pipeline, authorizer: Authorizer
+    ) -> None:
         self.resources = tuple(resources)
         self.reader = reader
         self.pipeline = pipeline
+        self.authorizer = authorizer
         self._by_path = {(each.group, each.version, each.plural): each for each in resources}
 
     def as_user(self, user: User) -> "Handler":
         """The API as one user sees it: a client Transport."""
         return Handler(self, user)
+
+    async def authorize(self, attributes: authz.Attributes) -> None:
+        """Raises StatusError Forbidden unless the user may."""
+        await authz.require(self.authorizer, attributes)
 
     def find(self, group: str, version: str, plural: str) -> Resource:
         """A served resource. Raises StatusError NotFound."""
@@ -54,7 +62,7 @@ class Handler:
 
     async def call(self, request: Request) -> Response:
         """Answer one call. Raises StatusError."""
-        resource = self.resolve(request)
+        resource = await self.resolve(request)
         match request.verb:
             case "get" | "list":
                 return await self._read(resource, request)
@@ -67,7 +75,7 @@ class Handler:
 
     async def watch(self, request: Request) -> Watcher | ConvertedWatcher:
         """Open a watch. Raises StatusError."""
-        resource = self.resolve(request)
+        resource = await self.resolve(request)
         if request.subresource:
             raise errors.method_not_allowed()
         watcher = await self._api.reader.watch(versions.stored_version(resource), request)
@@ -76,9 +84,9 @@ class Handler:
     async def close(self) -> None:
         """Nothing is held."""
 
-    def resolve(self, request: Request) -> Resource:
+    async def resolve(self, request: Request) -> Resource:
         """The resource, once it is clear that the user may. Raises StatusError Forbidden, NotFound."""
-        authorize(self._user, request)
+        await self._api.authorize(authz.of_request(self._user, request))
         resource = self._api.find(request.group, request.version, request.resource)
         if request.subresource and request.subresource not in resource.subresources:
             raise errors.unknown_path()

@@ -18,8 +18,9 @@ from prometheus_client import CollectorRegistry
 from minik8s.api import errors
 from minik8s.api.errors import StatusError
 from minik8s.api.request import JSON, Request, WatchEvent
-from minik8s.control.apiserver import authn, authz, protobuf, rest, routes
+from minik8s.control.apiserver import authn, protobuf, rest, routes
 from minik8s.control.apiserver.authn import User
+from minik8s.control.apiserver.authz.attributes import Attributes
 from minik8s.control.apiserver.documents import Documents
 from minik8s.control.apiserver.handler import Api
 from minik8s.control.apiserver.logs import KubeletClient
@@ -74,7 +75,7 @@ class _Face:
         """Turn failures into a Status, and add the headers every answer has."""
         try:
             if request.path in _HEALTH_PATHS:
-                authz.authorize_path(_user(request), request.path, request.method.lower())
+                await self._authorize_path(_user(request), request)
             answer = await handler(request)
         except StatusError as error:
             answer = _status(error)
@@ -98,7 +99,7 @@ class _Face:
         query = {name: http.query[name] for name in http.query}
         request = routes.parse(http.method, http.path, query)
         if request is None:
-            return self._document(http, user)
+            return await self._document(http, user)
         started_s = self._clock.monotonic_s()
         try:
             answer = await self._resource(http, user, request)
@@ -109,9 +110,9 @@ class _Face:
         self._parts.metrics.answered(request, answer.status, None if is_long else self._clock.monotonic_s() - started_s)
         return answer
 
-    def _document(self, http: web.Request, user: User) -> web.Response:
+    async def _document(self, http: web.Request, user: User) -> web.Response:
         """Discovery, OpenAPI, /version."""
-        authz.authorize_path(user, http.path, http.method.lower())
+        await self._authorize_path(user, http)
         if http.method not in ("GET", "HEAD"):
             raise errors.method_not_allowed()
         found = self._parts.documents.find(http.path, http.headers.get("Accept", ""))
@@ -125,6 +126,10 @@ class _Face:
         if found.is_immutable:
             answer.headers["Cache-Control"] = "public, immutable, max-age=31536000"
         return answer
+
+    async def _authorize_path(self, user: User, http: web.Request) -> None:
+        """Raises StatusError Forbidden. For paths that are no resource."""
+        await self._parts.api.authorize(Attributes(user, http.method.lower(), path=http.path))
 
     async def _resource(self, http: web.Request, user: User, request: Request) -> web.StreamResponse:
         handler = self._parts.api.as_user(user)
@@ -149,7 +154,7 @@ class _Face:
 
     async def _watch(self, http: web.Request, user: User, request: Request, shape: rest.Shape) -> web.StreamResponse:
         handler = self._parts.api.as_user(user)
-        line = rest.event_renderer(shape, handler.resolve(request), request, self._clock.now_s)
+        line = rest.event_renderer(shape, await handler.resolve(request), request, self._clock.now_s)
         try:
             watcher = await handler.watch(request)
         except StatusError as error:
@@ -174,7 +179,7 @@ class _Face:
 
     async def _log(self, http: web.Request, user: User, request: Request) -> web.StreamResponse:
         api = self._parts.api
-        api.as_user(user).resolve(request)
+        await api.as_user(user).resolve(request)
         async with self._parts.kubelets.open_log(api.as_user(authn.SERVER), request) as chunks:
             answer = web.StreamResponse(headers={"Content-Type": "text/plain"})
             self._add_headers(answer)

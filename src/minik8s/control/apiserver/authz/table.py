@@ -1,14 +1,11 @@
 """Who may do what, until RBAC comes: a fixed table of our own components. system:masters may do everything.
 
-Called by `handler` for every resource request and by `http` for other paths. Pure.
+Until RBAC is here. Pure.
 """
 
 from dataclasses import dataclass
 
-from minik8s.api import errors
-from minik8s.api.errors import StatusError
-from minik8s.api.request import Request
-from minik8s.control.apiserver.authn import User
+from minik8s.control.apiserver.authz.attributes import NO_OPINION, Attributes, Decision, Verdict
 
 READ = frozenset({"get", "list", "watch"})
 WRITE = frozenset({"create", "update", "patch", "delete", "deletecollection"})
@@ -50,26 +47,20 @@ RULES: dict[str, tuple[Rule, ...]] = {
 }
 
 
-def authorize(user: User, request: Request) -> None:
-    """Raises StatusError Forbidden, in upstream's words."""
-    resource = f"{request.resource}/{request.subresource}" if request.subresource else request.resource
-    if user.is_in("system:masters"):
-        return
-    for subject in (user.name, *user.groups):
-        if any(rule.allows(request.verb, resource) for rule in RULES.get(subject, ())):
-            return
-    scope = f'in the namespace "{request.namespace}"' if request.namespace else "at the cluster scope"
-    why = f'User "{user.name}" cannot {request.verb} resource "{resource}" in API group "{request.group}" {scope}'
-    raise errors.forbidden(request.resource, request.group, request.name, why)
+class Table:
+    """The table as an authorizer."""
 
-
-def authorize_path(user: User, path: str, verb: str = "get") -> None:
-    """The same for a path that is no resource. Raises StatusError Forbidden."""
-    if path in PUBLIC_PATHS or path.startswith(tuple(f"{each}/" for each in PUBLIC_PATHS)):
-        return
-    if user.is_in("system:masters"):
-        return
-    if user.is_in("system:authenticated") and verb == "get" and path.startswith(DISCOVERY_PREFIXES):
-        return
-    message = f'forbidden: User "{user.name}" cannot {verb} path "{path}"'
-    raise StatusError("Forbidden", message)
+    async def authorize(self, attributes: Attributes) -> Verdict:
+        """Of resources and of paths."""
+        user = attributes.user
+        if attributes.is_resource:
+            for subject in (user.name, *user.groups):
+                if any(rule.allows(attributes.verb, attributes.full_resource) for rule in RULES.get(subject, ())):
+                    return Verdict(Decision.ALLOW)
+            return NO_OPINION
+        path = attributes.path
+        is_public = path in PUBLIC_PATHS or path.startswith(tuple(f"{each}/" for each in PUBLIC_PATHS))
+        is_discovery = attributes.verb == "get" and path.startswith(DISCOVERY_PREFIXES)
+        if is_public or (user.is_in("system:authenticated") and is_discovery):
+            return Verdict(Decision.ALLOW)
+        return NO_OPINION

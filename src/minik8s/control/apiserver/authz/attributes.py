@@ -1,0 +1,105 @@
+"""A question of authorization and its answer. The vocabulary of the package; pure.
+
+Asked by `handler` and `http` for every request, and by whoever else must know what a user may: impersonation,
+admission, access reviews. Authorizers are asked in order until one has an opinion (`chain`).
+"""
+
+import enum
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+from minik8s.api import errors
+from minik8s.api.errors import StatusError
+from minik8s.api.request import Request
+from minik8s.control.apiserver.authn import User
+
+
+class Decision(enum.Enum):
+    """What an authorizer says. Without anybody's opinion the answer is no."""
+
+    ALLOW = "allow"
+    DENY = "deny"  # final: nobody else is asked
+    NO_OPINION = "no opinion"
+
+
+class Verdict(NamedTuple):
+    """A decision and, for people, why; the reason may be empty."""
+
+    decision: Decision
+    reason: str = ""
+
+    @property
+    def is_allowed(self) -> bool:
+        """Whether the request may go on."""
+        return self.decision is Decision.ALLOW
+
+
+NO_OPINION = Verdict(Decision.NO_OPINION)
+
+
+@dataclass(frozen=True, slots=True)
+class Attributes:
+    """Who wants to do what: a verb on a resource, or on a `path` that is none (then only user, verb and path count)."""
+
+    user: User
+    verb: str
+    group: str = ""
+    version: str = ""
+    resource: str = ""
+    subresource: str = ""
+    namespace: str = ""
+    name: str = ""
+    path: str = ""
+
+    @property
+    def is_resource(self) -> bool:
+        """Whether a resource is meant, not a path."""
+        return not self.path
+
+    @property
+    def full_resource(self) -> str:
+        """`pods/log`, `pods`."""
+        return f"{self.resource}/{self.subresource}" if self.subresource else self.resource
+
+
+class Authorizer(Protocol):
+    """Somebody with opinions."""
+
+    async def authorize(self, attributes: Attributes, /) -> Verdict:
+        """Whether this may be done. Never raises for what is asked; a failure to find out is no opinion, with why."""
+        ...
+
+
+def of_request(user: User, request: Request) -> Attributes:
+    """The question that a call asks."""
+    return Attributes(
+        user,
+        request.verb,
+        request.group,
+        request.version,
+        request.resource,
+        request.subresource,
+        request.namespace,
+        request.name,
+    )
+
+
+def refusal(attributes: Attributes, reason: str = "") -> StatusError:
+    """403 in upstream's words."""
+    user, verb = attributes.user.name, attributes.verb
+    if not attributes.is_resource:
+        message = f'forbidden: User "{user}" cannot {verb} path "{attributes.path}"'
+        return StatusError("Forbidden", f"{message}: {reason}" if reason else message)
+    scope = f'in the namespace "{attributes.namespace}"' if attributes.namespace else "at the cluster scope"
+    what = f'resource "{attributes.full_resource}" in API group "{attributes.group}"'
+    why = f'User "{user}" cannot {verb} {what} {scope}'
+    if reason:
+        why += f": {reason}"
+    return errors.forbidden(attributes.resource, attributes.group, attributes.name, why)
+
+
+async def require(authorizer: Authorizer, attributes: Attributes) -> None:
+    """Raises StatusError Forbidden unless it is allowed."""
+    verdict = await authorizer.authorize(attributes)
+    if not verdict.is_allowed:
+        raise refusal(attributes, verdict.reason)
