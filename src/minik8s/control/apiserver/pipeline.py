@@ -17,7 +17,7 @@ import msgspec
 from minik8s.api import errors
 from minik8s.api.request import Request, Response
 from minik8s.control.apiserver import deletion, metadata, patch, schema
-from minik8s.control.apiserver.admission.attributes import Attributes, Plugin
+from minik8s.control.apiserver.admission.attributes import Attributes, Plugin, Reader
 from minik8s.control.apiserver.authn import User
 from minik8s.control.apiserver.leases import Leases
 from minik8s.control.apiserver.registry import ClaimTaken, Registry, Stored, Superseded, key_of
@@ -64,7 +64,7 @@ class Pipeline:
         self,
         registry: Registry,
         leases: Leases,
-        resources: Sequence[Resource],
+        reader: Reader,
         chain: Sequence[Plugin],
         *,
         clock: Clock,
@@ -73,7 +73,7 @@ class Pipeline:
         self._registry = registry
         self._leases = leases
         self._chain = tuple(chain)
-        self._reader = _AdmissionReader(registry, resources)
+        self._reader = reader
         self._clock = clock
         self._rng = rng
 
@@ -91,9 +91,9 @@ class Pipeline:
             metadata.stamp(resource, document, now=timestamp(self._clock), rng=self._rng)
             resource.prepare_create(document)
             resource.default(document)
-            await self._admit(call, document, None)
+            told = (*warnings, *await self._admit(call, document, None))
             if call.is_dry_run:
-                return Response(_encode(view.read(document)), code=201, warnings=tuple(warnings))
+                return Response(_encode(view.read(document)), code=201, warnings=told)
             name = document["metadata"]["name"]
             claims = resource.claims(document)
             try:
@@ -104,7 +104,7 @@ class Pipeline:
                     claims=[claim.name for claim in claims],
                 )
                 body = stored.body if view.is_whole else _encode(view.read(stored.document()))
-                return Response(body, stored.revision, 201, tuple(warnings))
+                return Response(body, stored.revision, 201, told)
             except Superseded:
                 if "name" in asked["metadata"] or attempt == _CREATE_ATTEMPTS:
                     raise errors.already_exists(resource.plural, resource.group, name) from None
@@ -188,7 +188,7 @@ class Pipeline:
                 _keep_status(resource, new, old)
                 resource.default(new)
                 resource.prepare_update(new, old)
-            await self._admit(call, new, old)
+            told = (*warnings, *await self._admit(call, new, old))
             if call.request.subresource != "binding":  # as upstream
                 metadata.bump_generation(new, old)
             try:
@@ -201,7 +201,7 @@ class Pipeline:
                 continue
             if not view.is_whole:
                 body = _encode(view.read(msgspec.json.decode(body)))
-            return Response(body, revision, 200, tuple(warnings))
+            return Response(body, revision, 200, told)
         raise errors.conflict(resource.plural, resource.group, call.request.name)
 
     async def _replace(self, call: Call, stored: Stored, old: Document, new: Document) -> tuple[bytes, int]:
@@ -236,8 +236,8 @@ class Pipeline:
             raise call.not_found()
         return stored
 
-    async def _admit(self, call: Call, document: Document, old: Document | None) -> None:
-        """Run admission and validation. Raises StatusError Forbidden, Invalid."""
+    async def _admit(self, call: Call, document: Document, old: Document | None) -> list[str]:
+        """Run admission and validation; what to warn the client of. Raises StatusError Forbidden, Invalid."""
         attributes = self._attributes(call, document["metadata"].get("name", ""), old)
         for plugin in self._chain:
             await plugin.mutate(document, attributes)
@@ -250,6 +250,7 @@ class Pipeline:
             raise errors.invalid(resource.kind, resource.group, document["metadata"].get("name", ""), causes)
         for plugin in self._chain:
             await plugin.validate(document, attributes)
+        return attributes.warnings
 
     async def _admit_delete(self, call: Call, old: Document) -> None:
         attributes = self._attributes(call, call.request.name, old)
@@ -271,19 +272,6 @@ class Pipeline:
             dry_run=call.is_dry_run,
             reader=self._reader,
         )
-
-
-class _AdmissionReader:
-    """Objects that admission plugins look up, read from the store."""
-
-    def __init__(self, registry: Registry, resources: Sequence[Resource]) -> None:
-        self._registry = registry
-        self._resources = {resource.plural: resource for resource in resources}
-
-    async def get(self, plural: str, namespace: str, name: str) -> Document | None:
-        """The newest state of an object, or None if there is none."""
-        stored = await self._registry.get(key_of(self._resources[plural], namespace, name))
-        return stored.document() if stored else None
 
 
 def success(resource: Resource | None = None, document: Document | None = None) -> Document:

@@ -1,7 +1,7 @@
 """What admission knows of a write besides the document, and what a plugin is."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from minik8s.api.errors import Cause, StatusError, forbidden
@@ -13,6 +13,14 @@ class Reader(Protocol):
 
     async def get(self, plural: str, namespace: str, name: str) -> Document | None:
         """The newest state of an object, or None if there is none."""
+        ...
+
+    async def cached(self, plural: str, namespace: str, name: str) -> Document | None:
+        """An object as of a moment ago, without a round trip if there is one."""
+        ...
+
+    async def list(self, plural: str, namespace: str = "") -> list[Document]:
+        """The objects of a kind, of one namespace or of all, as of a moment ago."""
         ...
 
 
@@ -30,6 +38,7 @@ class Attributes:
     old: Document | None
     dry_run: bool
     reader: Reader
+    warnings: list[str] = field(default_factory=list)  # plugins add; the client sees them as Warning headers
 
     def writes(self, *plurals: str, subresource: str = "") -> bool:
         """Whether this is a create or an update of one of these resources."""
