@@ -64,6 +64,7 @@ class StatusError(Exception):
         self.uid = uid
         self.causes = tuple(causes)
         self.retry_after_s = retry_after_s
+        self.warnings: tuple[str, ...] = ()  # Of admission before it refused; they travel beside the document.
 
     def status(self) -> dict[str, Any]:
         """The Status document."""

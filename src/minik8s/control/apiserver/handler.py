@@ -117,7 +117,7 @@ class Handler:
 
     async def _write(self, resource: Resource, request: Request) -> Response:
         stored = versions.stored_version(resource)
-        pipeline, call = self._api.pipeline, Call(self._user, stored, request)
+        pipeline, call = self._api.pipeline, Call(self._user, stored, request, resource)
         _check_dry_run(request)
         match request.verb, request.subresource:
             case "create", "":

@@ -36,6 +36,7 @@ class Call:
     user: User
     resource: Resource
     request: Request
+    asked: Resource | None = None  # the version the client speaks, if it is not the stored one
 
     @property
     def is_dry_run(self) -> bool:
@@ -91,7 +92,7 @@ class Pipeline:
             metadata.stamp(resource, document, now=timestamp(self._clock), rng=self._rng)
             resource.prepare_create(document)
             resource.default(document)
-            told = (*warnings, *await self._admit(call, document, None))
+            told = (*warnings, *await self._admit(call, document, None, view))
             if call.is_dry_run:
                 return Response(_encode(view.read(document)), code=201, warnings=told)
             name = document["metadata"]["name"]
@@ -154,10 +155,10 @@ class Pipeline:
         for _ in range(_REWRITE_ATTEMPTS):
             old = stored.document()
             deletion.check_preconditions(call.resource, old, options)
-            await self._admit_delete(call, old)
+            told = await self._admit_delete(call, old)
             verdict = deletion.delete(call.resource, old, options, self._clock.now_s())
             try:
-                return await self._carry_out(call, stored, verdict)
+                return replace(await self._carry_out(call, stored, verdict), warnings=tuple(told))
             except Superseded as superseded:
                 stored = _current(call, superseded)
         raise errors.conflict(call.resource.plural, call.resource.group, call.request.name)
@@ -188,7 +189,7 @@ class Pipeline:
                 _keep_status(resource, new, old)
                 resource.default(new)
                 resource.prepare_update(new, old)
-            told = (*warnings, *await self._admit(call, new, old))
+            told = (*warnings, *await self._admit(call, new, old, view))
             if call.request.subresource != "binding":  # as upstream
                 metadata.bump_generation(new, old)
             try:
@@ -236,29 +237,32 @@ class Pipeline:
             raise call.not_found()
         return stored
 
-    async def _admit(self, call: Call, document: Document, old: Document | None) -> list[str]:
+    async def _admit(self, call: Call, document: Document, old: Document | None, view: View) -> list[str]:
         """Run admission and validation; what to warn the client of. Raises StatusError Forbidden, Invalid."""
-        attributes = self._attributes(call, document["metadata"].get("name", ""), old)
-        for plugin in self._chain:
-            await plugin.mutate(document, attributes)
-        metadata.drop_empty(document)
-        resource = call.resource
-        causes = metadata.faults(resource, document, old) + resource.validate(document)
-        if old is not None and call.request.subresource != "binding":  # A binding changes what no update may.
-            causes += resource.validate_update(document, old)
-        if causes:
-            raise errors.invalid(resource.kind, resource.group, document["metadata"].get("name", ""), causes)
-        for plugin in self._chain:
-            await plugin.validate(document, attributes)
+        attributes = self._attributes(call, document["metadata"].get("name", ""), old, view)
+        with attributes.telling():
+            for plugin in self._chain:
+                await plugin.mutate(document, attributes)
+            metadata.drop_empty(document)
+            resource = call.resource
+            causes = metadata.faults(resource, document, old) + resource.validate(document)
+            if old is not None and call.request.subresource != "binding":  # A binding changes what no update may.
+                causes += resource.validate_update(document, old)
+            if causes:
+                raise errors.invalid(resource.kind, resource.group, document["metadata"].get("name", ""), causes)
+            for plugin in self._chain:
+                await plugin.validate(document, attributes)
         return attributes.warnings
 
-    async def _admit_delete(self, call: Call, old: Document) -> None:
-        attributes = self._attributes(call, call.request.name, old)
-        for plugin in self._chain:
-            await plugin.mutate({}, attributes)
-            await plugin.validate({}, attributes)
+    async def _admit_delete(self, call: Call, old: Document) -> list[str]:
+        attributes = self._attributes(call, call.request.name, old, OBJECT)
+        with attributes.telling():
+            for plugin in self._chain:
+                await plugin.mutate({}, attributes)
+                await plugin.validate({}, attributes)
+        return attributes.warnings
 
-    def _attributes(self, call: Call, name: str, old: Document | None) -> Attributes:
+    def _attributes(self, call: Call, name: str, old: Document | None, view: View) -> Attributes:
         request = call.request
         return Attributes(
             verb=request.verb,
@@ -268,9 +272,14 @@ class Pipeline:
             subresource=request.subresource,
             user_name=call.user.name,
             groups=call.user.groups,
+            uid=getattr(call.user, "uid", ""),
+            extra=getattr(call.user, "extra", None) or {},
             old=old,
             dry_run=call.is_dry_run,
             reader=self._reader,
+            request=request,
+            asked=call.asked,
+            view=view,
         )
 
 
