@@ -11,6 +11,8 @@ from minik8s.api.core_v1 import CONFIGMAPS, PODS
 from minik8s.api.errors import StatusError
 from minik8s.client.client import Client
 from minik8s.client.transport_grpc import GrpcTransport
+from minik8s.control.apiserver.authn.authenticator import Authenticator
+from minik8s.control.apiserver.authn.certificates import CertificateReader
 from minik8s.control.apiserver.grpc import GrpcFace
 from minik8s.control.apiserver.metrics import Metrics
 from minik8s.control.apiserver.resources import ALL
@@ -30,7 +32,14 @@ async def faces(directory, count=2):
         servers, stacks = [], []
         for _ in range(count):
             stack = contextlib.AsyncExitStack()
-            face = GrpcFace(api, Metrics(CollectorRegistry(), ALL), "127.0.0.1:0", server, clock=SystemClock())
+            face = GrpcFace(
+                api,
+                Authenticator(SystemClock(), certificates=CertificateReader(SystemClock())),
+                Metrics(CollectorRegistry(), ALL),
+                "127.0.0.1:0",
+                server,
+                clock=SystemClock(),
+            )
             servers.append(f"127.0.0.1:{await stack.enter_async_context(face.serving())}")
             stacks.append(stack)
         try:

@@ -6,7 +6,6 @@ import pytest
 
 from minik8s.api.errors import StatusError
 from minik8s.api.request import Request
-from minik8s.control.apiserver import authn
 from minik8s.control.apiserver.authn import ADMIN, ANONYMOUS, User
 from minik8s.control.apiserver.authz.attributes import Attributes, of_request, require
 from minik8s.control.apiserver.authz.modes import DEFAULT_MODES, build
@@ -93,20 +92,3 @@ def test_paths_that_are_no_resources(user, path, expected):
         assert not expected
     else:
         assert expected
-
-
-def test_a_certificate_names_the_user_and_its_groups():
-    subject = ((("organizationName", "system:masters"),), (("organizationName", "b"),), (("commonName", "me"),))
-    user = authn.from_peer_certificate({"subject": subject})
-    assert user == User("me", ("system:masters", "b", "system:authenticated"))
-
-
-@pytest.mark.parametrize("certificate", [None, {}, {"subject": ()}])
-def test_no_certificate_is_anonymous(certificate):
-    assert authn.from_peer_certificate(certificate) == ANONYMOUS
-
-
-def test_other_credentials_are_never_just_anonymous():
-    with pytest.raises(StatusError) as caught:
-        authn.refuse_other_credentials("Bearer secret")
-    assert caught.value.code == 401

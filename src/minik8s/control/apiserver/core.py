@@ -14,6 +14,8 @@ from minik8s.api.errors import StatusError
 from minik8s.control.apiserver import admission, authn, resources
 from minik8s.control.apiserver.admission.reader import ObjectReader
 from minik8s.control.apiserver.allocation import ServiceAddresses
+from minik8s.control.apiserver.authn.authenticator import Authenticator
+from minik8s.control.apiserver.authn.certificates import CertificateReader
 from minik8s.control.apiserver.authz import modes
 from minik8s.control.apiserver.bootstrap import bootstrap
 from minik8s.control.apiserver.compactor import Compactor
@@ -58,6 +60,7 @@ class Core:
         pipeline = Pipeline(self.registry, leases, looks, chain, clock=clock, rng=rng)
         self.authorizer = modes.build(config.authorization_modes)
         self.api = Api(resources.ALL, Reader(self.registry, self.cache, rng=rng), pipeline, self.authorizer)
+        self.authenticator = Authenticator(clock, certificates=CertificateReader(clock))
         self._store = store
         self._rng = rng
         self._compactor = Compactor(store, interval_s=config.compaction_interval_s)

@@ -12,13 +12,13 @@ from typing import Any
 import grpc
 import grpc.aio
 import msgspec
-from cryptography import x509
-from cryptography.x509.oid import NameOID
 
 from minik8s.api.errors import StatusError
 from minik8s.api.request import JSON, Request
 from minik8s.control.apiserver import authn
 from minik8s.control.apiserver.authn import User
+from minik8s.control.apiserver.authn.authenticator import Authenticator
+from minik8s.control.apiserver.authn.credentials import Credentials
 from minik8s.control.apiserver.handler import Api
 from minik8s.control.apiserver.metrics import Metrics
 from minik8s.control.apiserver.versions import ConvertedWatcher
@@ -76,10 +76,18 @@ class GrpcFace:
     """Serves the API on one port."""
 
     def __init__(
-        self, api: Api, metrics: Metrics, address: str, identity: tls.Identity | None, *, clock: Clock
+        self,
+        api: Api,
+        authenticator: Authenticator,
+        metrics: Metrics,
+        address: str,
+        identity: tls.Identity | None,
+        *,
+        clock: Clock,
     ) -> None:
         """Without an identity the port is plain text and everybody is the administrator: tests only."""
         self._api = api
+        self._authenticator = authenticator
         self._metrics = metrics
         self._address = address
         self._identity = identity
@@ -130,7 +138,7 @@ class GrpcFace:
             started_s = self._clock.monotonic_s()
             code = 200
             try:
-                response = await self._api.as_user(self._user(context)).call(request)
+                response = await self._api.as_user(await self._user(context)).call(request)
                 code = response.code
                 return wire.Response(
                     body=response.body, revision=response.revision, code=response.code, warnings=response.warnings
@@ -150,7 +158,7 @@ class GrpcFace:
             return
         request = _request(opening.open, "watch")
         try:
-            watcher = await self._api.as_user(self._user(context)).watch(request)
+            watcher = await self._api.as_user(await self._user(context)).watch(request)
         except StatusError as error:
             self._metrics.answered(request, error.code)
             await _abort(context, error)
@@ -167,16 +175,13 @@ class GrpcFace:
             progress.cancel()
             await watcher.close()
 
-    def _user(self, context: Any) -> User:
+    async def _user(self, context: Any) -> User:
+        """Who is calling. Raises StatusError Unauthorized; Forbidden if they may not act as whom they say."""
         if self._identity is None:
             return authn.ADMIN
-        pem = context.auth_context().get("x509_pem_cert")
-        if not pem:
-            return authn.ANONYMOUS
-        subject = x509.load_pem_x509_certificate(pem[0]).subject
-        names = [str(each.value) for each in subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
-        groups = [str(each.value) for each in subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)]
-        return authn.from_subject(names[0] if names else "", groups)
+        pem = context.auth_context().get("x509_pem_cert") or [b""]
+        headers = [(name, value) for name, value in context.invocation_metadata() or () if isinstance(value, str)]
+        return await self._authenticator.authenticate(Credentials(pem[0], headers))
 
 
 async def _serve_progress(messages: AsyncIterator[wire.WatchRequest], watcher: Watcher | ConvertedWatcher) -> None:

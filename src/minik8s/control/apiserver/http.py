@@ -8,7 +8,7 @@ stalls only its own stream.
 import asyncio
 import gzip
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 import msgspec
@@ -20,6 +20,8 @@ from minik8s.api.errors import StatusError
 from minik8s.api.request import JSON, Request, WatchEvent
 from minik8s.control.apiserver import authn, protobuf, rest, routes
 from minik8s.control.apiserver.authn import User
+from minik8s.control.apiserver.authn.authenticator import Authenticator
+from minik8s.control.apiserver.authn.credentials import Credentials
 from minik8s.control.apiserver.authz.attributes import Attributes
 from minik8s.control.apiserver.documents import Documents
 from minik8s.control.apiserver.handler import Api
@@ -46,6 +48,7 @@ class Parts:
     """What the REST face serves."""
 
     api: Api
+    authenticator: Authenticator
     documents: Documents
     kubelets: KubeletClient
     metrics: Metrics
@@ -75,7 +78,7 @@ class _Face:
         """Turn failures into a Status, and add the headers every answer has."""
         try:
             if request.path in _HEALTH_PATHS:
-                await self._authorize_path(_user(request), request)
+                await self._authorize_path(await self._user(request), request)
             answer = await handler(request)
         except StatusError as error:
             answer = _status(error)
@@ -94,7 +97,7 @@ class _Face:
 
     async def serve(self, http: web.Request) -> web.StreamResponse:
         """Any path but the health checks and metrics."""
-        user = _user(http)
+        user = await self._user(http)
         # Of a parameter given twice the first counts, as in Go.
         query = {name: http.query[name] for name in http.query}
         request = routes.parse(http.method, http.path, query)
@@ -127,6 +130,10 @@ class _Face:
             answer.headers["Cache-Control"] = "public, immutable, max-age=31536000"
         return answer
 
+    async def _user(self, http: web.Request) -> User:
+        """Who is calling. Raises StatusError Unauthorized; Forbidden if they may not act as whom they say."""
+        return await self._parts.authenticator.authenticate(_credentials(http))
+
     async def _authorize_path(self, user: User, http: web.Request) -> None:
         """Raises StatusError Forbidden. For paths that are no resource."""
         await self._parts.api.authorize(Attributes(user, http.method.lower(), path=http.path))
@@ -148,8 +155,7 @@ class _Face:
         resource = self._parts.api.find(request.group, request.version, request.resource)
         body = rest.render(shape, resource, request, response.body, self._clock.now_s())
         answer = await _respond(http, body, response.code, shape.content_type)
-        for warning in response.warnings:
-            answer.headers.add("Warning", f'299 - "{_quoted(warning)}"')
+        _warn(answer, response.warnings)
         return answer
 
     async def _watch(self, http: web.Request, user: User, request: Request, shape: rest.Shape) -> web.StreamResponse:
@@ -207,10 +213,12 @@ class _Face:
         return error
 
 
-def _user(http: web.Request) -> User:
-    """Who is calling. Raises StatusError Unauthorized."""
-    authn.refuse_other_credentials(http.headers.get("Authorization", ""))
-    return authn.from_peer_certificate(http.get_extra_info("peercert"))
+def _credentials(http: web.Request) -> Credentials:
+    connection = http.get_extra_info("ssl_object")
+    return Credentials(
+        (connection and connection.getpeercert(binary_form=True)) or b"",
+        [(name.lower(), value) for name, value in http.headers.items()],
+    )
 
 
 async def _chunks(watcher: Watcher | ConvertedWatcher, line: Callable[[WatchEvent], bytes]) -> AsyncIterator[bytes]:
@@ -246,7 +254,14 @@ def _status(error: StatusError) -> web.Response:
     headers = {"Content-Type": JSON}
     if error.retry_after_s:
         headers["Retry-After"] = str(error.retry_after_s)
-    return web.Response(body=_encode(error.status()), status=error.code, headers=headers)
+    answer = web.Response(body=_encode(error.status()), status=error.code, headers=headers)
+    _warn(answer, error.warnings)
+    return answer
+
+
+def _warn(answer: web.Response, warnings: Iterable[str]) -> None:
+    for warning in warnings:
+        answer.headers.add("Warning", f'299 - "{_quoted(warning)}"')
 
 
 def _quoted(text: str) -> str:

@@ -72,7 +72,9 @@ class ApiServer:
             stack.push_async_callback(self._store.close)
             self.secure_port = await stack.enter_async_context(self._serving_http())
             address = f"{self._config.bind_address}:{self._config.grpc_port}"
-            face = GrpcFace(self.api, self._metrics, address, self._config.identity, clock=self._clock)
+            face = GrpcFace(
+                self.api, self.core.authenticator, self._metrics, address, self._config.identity, clock=self._clock
+            )
             self.grpc_port = await stack.enter_async_context(face.serving())
             self.listening.set()
             log.info("serving", address=self._config.bind_address, https=self.secure_port, grpc=self.grpc_port)
@@ -83,6 +85,7 @@ class ApiServer:
         """Serve REST within the block; gives the port."""
         parts = http.Parts(
             api=self.api,
+            authenticator=self.core.authenticator,
             documents=Documents(resources.ALL),
             kubelets=KubeletClient(self._config.kubelet_identity),
             metrics=self._metrics,
