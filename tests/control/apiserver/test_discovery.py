@@ -9,6 +9,7 @@ from minik8s.control.apiserver.resources import ALL
 GROUPS = [
     "events.k8s.io",
     "apps",
+    "authentication.k8s.io",
     "autoscaling",
     "batch",
     "certificates.k8s.io",

@@ -37,7 +37,7 @@ def test_every_reference_leads_to_a_component(path):
     assert references <= set(document(path)["components"]["schemas"])
 
 
-@pytest.mark.parametrize("resource", ALL, ids=lambda item: item.plural)
+@pytest.mark.parametrize("resource", [item for item in ALL if item.is_stored], ids=lambda item: item.plural)
 def test_patches_say_that_the_server_validates_fields(resource):
     root = f"apis/{resource.group}/{resource.version}" if resource.group else resource.version and "api/v1"
     gvk = {"group": resource.group, "version": resource.version, "kind": resource.kind}

@@ -20,6 +20,7 @@ _SUBRESOURCES: dict[str, tuple[tuple[str, ...], tuple[str, str, str] | None]] = 
     "log": (("get",), None),
     "scale": (("get", "patch", "update"), ("autoscaling", "v1", "Scale")),
     "status": (("get", "patch", "update"), None),
+    "token": (("create",), ("authentication.k8s.io", "v1", "TokenRequest")),
 }
 
 
@@ -58,6 +59,8 @@ def group_path(resource: Resource) -> str:
 
 def verbs_of(resource: Resource) -> list[str]:
     """The verbs a resource has."""
+    if not resource.is_stored:
+        return ["create"]
     lacks = {"deletecollection"} if resource.plural in _WITHOUT_COLLECTION_DELETE else set()
     return [verb for verb in _VERBS if verb not in lacks]
 

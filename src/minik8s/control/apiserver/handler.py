@@ -4,7 +4,7 @@ Called by the adapters: `rest` behind `http`, `grpc`, and in process through `Ap
 Transport. Everything a client sees is a Response, a watch, or a StatusError.
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
 import msgspec
@@ -24,6 +24,8 @@ from minik8s.control.apiserver.versions import ConvertedWatcher
 from minik8s.control.apiserver.views import View
 from minik8s.control.apiserver.watchers import Watcher
 
+Answer = Callable[[Call], Awaitable[Response]]
+
 
 class Api:
     """The Kubernetes API of one apiserver, without a network."""
@@ -35,6 +37,8 @@ class Api:
         self.reader = reader
         self.pipeline = pipeline
         self.authorizer = authorizer
+        # (group, `resource` or `resource/subresource`) → who answers a create of it, where nothing is stored.
+        self.answers: dict[tuple[str, str], Answer] = {}
         self._by_path = {(each.group, each.version, each.plural): each for each in resources}
 
     def as_user(self, user: User) -> "Handler":
@@ -119,6 +123,11 @@ class Handler:
         stored = versions.stored_version(resource)
         pipeline, call = self._api.pipeline, Call(self._user, stored, request, resource)
         _check_dry_run(request)
+        name = f"{request.resource}/{request.subresource}" if request.subresource else request.resource
+        if request.verb == "create" and (answer := self._api.answers.get((resource.group, name))):
+            return await answer(call)
+        if not resource.is_stored:
+            raise errors.method_not_allowed()
         match request.verb, request.subresource:
             case "create", "":
                 return await pipeline.create(call, _view(resource, ""))

@@ -117,6 +117,8 @@ def _paths(resource: Resource) -> Document:
             "get": _operation(resource, "get"),
             "put": _operation(resource, "put", accepts=(JSON,)),
             "patch": _operation(resource, "patch", accepts=_PATCH_TYPES),
+    if not resource.is_stored:
+        return {collection: {"post": _operation(resource, "post", accepts=(JSON,)), "parameters": placed}}
             "delete": _operation(resource, "delete"),
             "parameters": named,
         },

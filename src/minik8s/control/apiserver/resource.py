@@ -74,7 +74,9 @@ class Resource:
     plural: str
     namespaced: bool
     model: type[msgspec.Struct]  # field names and types, for strict decoding and OpenAPI
-    storage_prefix: str  # below /registry/: "pods", "services/specs", "minions" for nodes: as upstream's keys
+    # Below /registry/: "pods", "services/specs", "minions" for nodes: as upstream's keys. Empty: objects of the kind
+    # are questions that are answered (`handler.Api.answers`), and never stored.
+    storage_prefix: str
     singular: str = ""  # lower-case kind if empty
     short_names: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
@@ -107,6 +109,11 @@ class Resource:
 
     def has_status(self) -> bool:
         """Whether status is written only through its subresource."""
+    @property
+    def is_stored(self) -> bool:
+        """Whether there are objects of the kind, rather than questions."""
+        return bool(self.storage_prefix)
+
         return "status" in self.subresources
 
 

@@ -40,10 +40,12 @@ from minik8s.control.apiserver.resources.rolebinding import ROLEBINDINGS
 from minik8s.control.apiserver.resources.runtimeclass import RUNTIMECLASSES
 from minik8s.control.apiserver.resources.secret import SECRETS
 from minik8s.control.apiserver.resources.service import SERVICES
+from minik8s.control.apiserver.resources.selfsubjectreview import SELFSUBJECTREVIEWS
 from minik8s.control.apiserver.resources.serviceaccount import SERVICEACCOUNTS
 from minik8s.control.apiserver.resources.statefulset import STATEFULSETS
 from minik8s.control.apiserver.resources.storageclass import STORAGECLASSES
 from minik8s.control.apiserver.resources.validatingadmissionpolicy import VALIDATINGADMISSIONPOLICIES
+from minik8s.control.apiserver.resources.tokenreview import TOKENREVIEWS
 from minik8s.control.apiserver.resources.validatingadmissionpolicybinding import VALIDATINGADMISSIONPOLICYBINDINGS
 from minik8s.control.apiserver.resources.validatingwebhookconfiguration import VALIDATINGWEBHOOKCONFIGURATIONS
 from minik8s.control.apiserver.resources.volumeattachment import VOLUMEATTACHMENTS
@@ -72,6 +74,8 @@ ALL: tuple[Resource, ...] = (
     REPLICASETS,
     STATEFULSETS,
     HORIZONTALPODAUTOSCALERS,
+    SELFSUBJECTREVIEWS,
+    TOKENREVIEWS,
     HORIZONTALPODAUTOSCALERS_V1,
     CRONJOBS,
     JOBS,
@@ -98,5 +102,5 @@ ALL: tuple[Resource, ...] = (
     ENDPOINTSLICES,
 )
 
-# One of each kind: the version that is stored.
-STORED: tuple[Resource, ...] = tuple(resource for resource in ALL if resource.conversion is None)
+# One of each kind that is stored: the version that is.
+STORED: tuple[Resource, ...] = tuple(each for each in ALL if each.is_stored and each.conversion is None)
