@@ -111,7 +111,7 @@ def delete(resource: Resource, document: Document, options: Options, now_s: floa
     is_deleting = "deletionTimestamp" in metadata
     if not finalizers and not _spec_finalizers(resource, document):
         if grace_s == 0:
-            return Verdict(document, is_gone=True)
+            return Verdict(_last_state(resource, document, now_s), is_gone=True)
         if is_deleting and grace_s >= metadata.get("deletionGracePeriodSeconds", 0):
             return Verdict(document)
     marked = copy.deepcopy(document)
@@ -120,6 +120,8 @@ def delete(resource: Resource, document: Document, options: Options, now_s: floa
         del marked["metadata"]["finalizers"]
     if not is_deleting:
         _mark(marked, now_s, grace_s)
+        if resource.kind == "Namespace":
+            del marked["metadata"]["deletionGracePeriodSeconds"]  # As upstream, whose namespaces know no grace.
     elif grace_s < metadata.get("deletionGracePeriodSeconds", 0):
         # Grace only ever shrinks: the end moves from the first mark's grace to this one.
         marked_s = _seconds(metadata["deletionTimestamp"]) - metadata["deletionGracePeriodSeconds"]
@@ -139,6 +141,15 @@ def is_finished(resource: Resource, document: Document) -> bool:
         and not metadata.get("deletionGracePeriodSeconds")
         and not _spec_finalizers(resource, document)
     )
+
+
+def _last_state(resource: Resource, document: Document, now_s: float) -> Document:
+    """What a DELETE answers of an object that goes at once: as upstream, a pod is marked even then."""
+    if resource.kind != "Pod" or "deletionTimestamp" in document["metadata"]:
+        return document
+    gone = copy.deepcopy(document)
+    _mark(gone, now_s, 0)
+    return gone
 
 
 def _mark(document: Document, now_s: float, grace_s: int) -> None:

@@ -167,7 +167,8 @@ class Pipeline:
         if verdict.is_gone:
             revision = stored.revision if call.is_dry_run else await self._remove(call.resource, stored)
             if call.resource.kind == "Pod":
-                return Response(stored.body, revision)  # As upstream: pods are returned, others are a Status.
+                verdict.document["metadata"]["resourceVersion"] = str(revision)
+                return Response(_encode(verdict.document), revision)  # As upstream; others are a Status.
             return Response(_encode(success(call.resource, stored.document())), revision)
         if not verdict.is_changed:
             return Response(stored.body, stored.revision)
