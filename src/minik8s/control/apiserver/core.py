@@ -16,8 +16,8 @@ from minik8s.control.apiserver.admission.reader import ObjectReader
 from minik8s.control.apiserver.allocation import ServiceAddresses
 from minik8s.control.apiserver.authn.authenticator import Authenticator
 from minik8s.control.apiserver.authn.certificates import CertificateReader
-from minik8s.control.apiserver.authz import modes
 from minik8s.control.apiserver.authn.reviews import Reviews
+from minik8s.control.apiserver.authz import modes
 from minik8s.control.apiserver.bootstrap import bootstrap
 from minik8s.control.apiserver.compactor import Compactor
 from minik8s.control.apiserver.handler import Api
@@ -62,25 +62,25 @@ class Core:
         self.authorizer = modes.build(config.authorization_modes)
         self.api = Api(resources.ALL, Reader(self.registry, self.cache, rng=rng), pipeline, self.authorizer)
         self.authenticator = Authenticator(clock, certificates=CertificateReader(clock))
+        self._answer_reviews()
         self._store = store
         self._rng = rng
         self._compactor = Compactor(store, interval_s=config.compaction_interval_s)
 
-    def not_ready(self) -> str | None:
-        """Why requests would not be answered well; None if they would."""
-        if not self.cache.filled.is_set():
-            return "the store has not been read yet"
-        self._answer_reviews()
-        return None if self.is_bootstrapped else "the first namespaces are not there yet"
-
-    async def run(self) -> None:
-        """Follow the store, make what every cluster has, and compact, until cancelled."""
     def _answer_reviews(self) -> None:
         """Install who answers what is asked rather than stored."""
         reviews = Reviews(self.authenticator, self.clock)
         self.api.answers["authentication.k8s.io", "tokenreviews"] = reviews.token
         self.api.answers["authentication.k8s.io", "selfsubjectreviews"] = reviews.oneself
 
+    def not_ready(self) -> str | None:
+        """Why requests would not be answered well; None if they would."""
+        if not self.cache.filled.is_set():
+            return "the store has not been read yet"
+        return None if self.is_bootstrapped else "the first namespaces are not there yet"
+
+    async def run(self) -> None:
+        """Follow the store, make what every cluster has, and compact, until cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self.cache.run())
             group.create_task(self._compactor.run())

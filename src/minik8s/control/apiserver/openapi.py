@@ -106,6 +106,8 @@ def _paths(resource: Resource) -> Document:
     scope = "/namespaces/{namespace}" if resource.namespaced else ""
     collection = f"{root}{scope}/{resource.plural}"
     placed = [_parameter("namespace", "path")] if resource.namespaced else []
+    if not resource.is_stored:
+        return {collection: {"post": _operation(resource, "post", accepts=(JSON,)), "parameters": placed}}
     named = [*placed, _parameter("name", "path")]
     return {
         collection: {
@@ -117,8 +119,6 @@ def _paths(resource: Resource) -> Document:
             "get": _operation(resource, "get"),
             "put": _operation(resource, "put", accepts=(JSON,)),
             "patch": _operation(resource, "patch", accepts=_PATCH_TYPES),
-    if not resource.is_stored:
-        return {collection: {"post": _operation(resource, "post", accepts=(JSON,)), "parameters": placed}}
             "delete": _operation(resource, "delete"),
             "parameters": named,
         },

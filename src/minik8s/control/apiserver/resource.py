@@ -107,13 +107,13 @@ class Resource:
         """`pod`."""
         return self.singular or self.kind.lower()
 
-    def has_status(self) -> bool:
-        """Whether status is written only through its subresource."""
     @property
     def is_stored(self) -> bool:
         """Whether there are objects of the kind, rather than questions."""
         return bool(self.storage_prefix)
 
+    def has_status(self) -> bool:
+        """Whether status is written only through its subresource."""
         return "status" in self.subresources
 
 

@@ -39,13 +39,13 @@ from minik8s.control.apiserver.resources.role import ROLES
 from minik8s.control.apiserver.resources.rolebinding import ROLEBINDINGS
 from minik8s.control.apiserver.resources.runtimeclass import RUNTIMECLASSES
 from minik8s.control.apiserver.resources.secret import SECRETS
-from minik8s.control.apiserver.resources.service import SERVICES
 from minik8s.control.apiserver.resources.selfsubjectreview import SELFSUBJECTREVIEWS
+from minik8s.control.apiserver.resources.service import SERVICES
 from minik8s.control.apiserver.resources.serviceaccount import SERVICEACCOUNTS
 from minik8s.control.apiserver.resources.statefulset import STATEFULSETS
 from minik8s.control.apiserver.resources.storageclass import STORAGECLASSES
-from minik8s.control.apiserver.resources.validatingadmissionpolicy import VALIDATINGADMISSIONPOLICIES
 from minik8s.control.apiserver.resources.tokenreview import TOKENREVIEWS
+from minik8s.control.apiserver.resources.validatingadmissionpolicy import VALIDATINGADMISSIONPOLICIES
 from minik8s.control.apiserver.resources.validatingadmissionpolicybinding import VALIDATINGADMISSIONPOLICYBINDINGS
 from minik8s.control.apiserver.resources.validatingwebhookconfiguration import VALIDATINGWEBHOOKCONFIGURATIONS
 from minik8s.control.apiserver.resources.volumeattachment import VOLUMEATTACHMENTS
@@ -73,9 +73,9 @@ ALL: tuple[Resource, ...] = (
     DEPLOYMENTS,
     REPLICASETS,
     STATEFULSETS,
-    HORIZONTALPODAUTOSCALERS,
     SELFSUBJECTREVIEWS,
     TOKENREVIEWS,
+    HORIZONTALPODAUTOSCALERS,
     HORIZONTALPODAUTOSCALERS_V1,
     CRONJOBS,
     JOBS,
