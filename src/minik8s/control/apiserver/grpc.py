@@ -6,6 +6,7 @@ trailing metadata. Clients must present a certificate; its subject is the user, 
 
 import asyncio
 import contextlib
+import random
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -16,14 +17,16 @@ import msgspec
 from minik8s.api.errors import StatusError
 from minik8s.api.request import JSON, Request
 from minik8s.control.apiserver import authn
-from minik8s.control.apiserver.authn import User
+from minik8s.control.apiserver.audit.event import Origin
+from minik8s.control.apiserver.authn import ANONYMOUS, User
 from minik8s.control.apiserver.authn.authenticator import Authenticator
 from minik8s.control.apiserver.authn.credentials import Credentials
+from minik8s.control.apiserver.authz.attributes import of_request
+from minik8s.control.apiserver.calls import Call, Calls
 from minik8s.control.apiserver.handler import Api
-from minik8s.control.apiserver.metrics import Metrics
 from minik8s.control.apiserver.versions import ConvertedWatcher
 from minik8s.control.apiserver.watchers import Watcher
-from minik8s.kit import tls
+from minik8s.kit import ids, tls
 from minik8s.kit.clock import Clock
 from minik8s.kit.run import StartError
 from minik8s.wire.minik8s import api_pb2 as wire
@@ -79,19 +82,22 @@ class GrpcFace:
         self,
         api: Api,
         authenticator: Authenticator,
-        metrics: Metrics,
+        calls: Calls,
         address: str,
         identity: tls.Identity | None,
         *,
         clock: Clock,
+        rng: random.Random,
     ) -> None:
         """Without an identity the port is plain text and everybody is the administrator: tests only."""
         self._api = api
         self._authenticator = authenticator
-        self._metrics = metrics
+        self._calls = calls
         self._address = address
         self._identity = identity
         self._clock = clock
+        self._rng = rng
+        self._server: Any = None
 
     @contextlib.asynccontextmanager
     async def serving(self) -> AsyncIterator[int]:
@@ -113,10 +119,16 @@ class GrpcFace:
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
         port = self._bind(server)
         await server.start()
+        self._server = server
         try:
             yield port
         finally:
             await server.stop(_STOP_GRACE_S)
+
+    async def drain(self, grace_s: float) -> None:
+        """Take no more calls, and wait for those under way."""
+        if self._server:
+            await self._server.stop(grace_s)
 
     def _bind(self, server: Any) -> int:
         try:
@@ -135,20 +147,17 @@ class GrpcFace:
     def _unary(self, verb: str) -> Callable[[wire.Request, Any], Any]:
         async def call(message: wire.Request, context: Any) -> wire.Response | None:
             request = _request(message, verb)
-            started_s = self._clock.monotonic_s()
-            code = 200
             try:
-                response = await self._api.as_user(await self._user(context)).call(request)
-                code = response.code
-                return wire.Response(
-                    body=response.body, revision=response.revision, code=response.code, warnings=response.warnings
-                )
+                async with self._serving(request, context) as (user, serving):
+                    serving.received(request)
+                    response = await self._api.as_user(user).call(request)
+                    serving.answered(response.code, response.body)
             except StatusError as error:
-                code = error.code
                 await _abort(context, error)
                 return None
-            finally:
-                self._metrics.answered(request, code, self._clock.monotonic_s() - started_s)
+            return wire.Response(
+                body=response.body, revision=response.revision, code=response.code, warnings=response.warnings
+            )
 
         return call
 
@@ -158,22 +167,36 @@ class GrpcFace:
             return
         request = _request(opening.open, "watch")
         try:
-            watcher = await self._api.as_user(await self._user(context)).watch(request)
+            async with self._serving(request, context) as (user, _):
+                watcher = await self._api.as_user(user).watch(request)
+                sent = self._calls.metrics.watch_events.labels(request.group, request.version, request.resource)
+                progress = asyncio.ensure_future(_serve_progress(messages, watcher))
+                try:
+                    async for event in watcher:
+                        sent.inc()
+                        yield wire.WatchEvent(type=event.type, object=event.object, revision=event.revision)
+                except StatusError as error:
+                    yield wire.WatchEvent(type="ERROR", object=_encode(error.status()))
+                finally:
+                    progress.cancel()
+                    await watcher.close()
         except StatusError as error:
-            self._metrics.answered(request, error.code)
             await _abort(context, error)
-            return
-        self._metrics.answered(request, 200)
-        progress = asyncio.ensure_future(_serve_progress(messages, watcher))
+
+    @contextlib.asynccontextmanager
+    async def _serving(self, request: Request, context: Any) -> AsyncIterator[tuple[User, Call]]:
+        """What `calls` does around a call, and who makes it. Raises StatusError."""
+        headers = dict(context.invocation_metadata() or ())
+        address = context.peer().partition(":")[2].rpartition(":")[0].strip("[]")
+        origin = Origin(f"/{SERVICE}/{request.verb}", (address,), str(headers.get("user-agent", "")))
+        audit_id = ids.new_uuid(self._rng)
         try:
-            with self._metrics.long_running.labels("watch").track_inprogress():
-                async for event in watcher:
-                    yield wire.WatchEvent(type=event.type, object=event.object, revision=event.revision)
+            user = await self._user(context)
         except StatusError as error:
-            yield wire.WatchEvent(type="ERROR", object=_encode(error.status()))
-        finally:
-            progress.cancel()
-            await watcher.close()
+            self._calls.refused(of_request(ANONYMOUS, request), origin, audit_id, error)
+            raise
+        async with self._calls.serving(of_request(user, request), request, origin, audit_id) as call:
+            yield user, call
 
     async def _user(self, context: Any) -> User:
         """Who is calling. Raises StatusError Unauthorized; Forbidden if they may not act as whom they say."""
