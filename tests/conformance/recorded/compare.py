@@ -83,7 +83,7 @@ def without_zeros(tree: Any) -> Any:
 
 
 def _is_zero(value: Any) -> bool:
-    return value is None or value in ("", 0, {}, []) and not isinstance(value, Cut | CutList)
+    return value is None or (value in ("", 0, {}, []) and not isinstance(value, Cut | CutList))
 
 
 def _equal(recorded: Any, ours: Any, path: str) -> bool:

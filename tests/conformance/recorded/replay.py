@@ -16,6 +16,7 @@ from http.client import HTTPResponse, HTTPSConnection
 from typing import Any
 
 from control.apiserver.protobuf_encoder import encode
+
 from minik8s.control.apiserver import protobuf
 
 from .compare import Difference, differences, without_zeros

@@ -21,7 +21,8 @@ from .rules import ACCEPTED_MAX, Rule, accepted, pending
 
 pytestmark = pytest.mark.slow
 
-NODE = {
+LABELS = {"kubernetes.io/hostname": "node1"}
+NODE = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "node1", "labels": LABELS}}
     "apiVersion": "v1",
     "kind": "Node",
     "metadata": {"name": "node1", "labels": {"kubernetes.io/hostname": "node1"}},
