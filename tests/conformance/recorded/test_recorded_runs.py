@@ -23,10 +23,6 @@ pytestmark = pytest.mark.slow
 
 LABELS = {"kubernetes.io/hostname": "node1"}
 NODE = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "node1", "labels": LABELS}}
-    "apiVersion": "v1",
-    "kind": "Node",
-    "metadata": {"name": "node1", "labels": {"kubernetes.io/hostname": "node1"}},
-}
 
 
 @pytest.fixture(scope="module")
