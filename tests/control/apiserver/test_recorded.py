@@ -23,10 +23,16 @@ PLURALS = {resource.plural: resource for resource in STORED} | {"scale": SCALES}
 
 
 class EveryNamespace:
-    """A reader that finds any namespace."""
+    """A reader that finds any namespace, and nothing in it."""
 
     async def get(self, plural, namespace, name):
         return {"metadata": {"name": name}, "status": {"phase": "Active"}}
+
+    async def cached(self, plural, namespace, name):
+        return await self.get(plural, namespace, name)
+
+    async def list(self, plural, namespace=""):
+        return []
 
 
 def attributes_of(kind, **fields):

@@ -13,6 +13,7 @@ from ipaddress import ip_network
 from minik8s.api.errors import StatusError
 from minik8s.control.apiserver import admission, authn, resources
 from minik8s.control.apiserver.admission.reader import ObjectReader
+from minik8s.control.apiserver.admission.resource_quota import ResourceQuota
 from minik8s.control.apiserver.allocation import ServiceAddresses
 from minik8s.control.apiserver.authn.authenticator import Authenticator
 from minik8s.control.apiserver.authn.certificates import CertificateReader
@@ -58,11 +59,10 @@ class Core:
         chain = (*admission.CHAIN, ServiceAddresses(service_cidr=config.service_cidr, random=rng))
         leases = Leases(store, clock=clock)
         looks = ObjectReader(self.registry, self.cache, resources.STORED)
-        pipeline = Pipeline(self.registry, leases, looks, chain, clock=clock, rng=rng)
+        pipeline = Pipeline(self.registry, leases, looks, chain, quota=ResourceQuota(clock), clock=clock, rng=rng)
         self.authorizer = modes.build(config.authorization_modes)
         self.api = Api(resources.ALL, Reader(self.registry, self.cache, rng=rng), pipeline, self.authorizer)
-        self.authenticator = Authenticator(clock, certificates=CertificateReader(clock))
-        self._answer_reviews()
+        self.authenticator = assembly.build(config.authentication, looks, self.authorizer, clock=clock)
         self._store = store
         self._rng = rng
         self._compactor = Compactor(store, interval_s=config.compaction_interval_s)

@@ -7,6 +7,7 @@ A write is optimistic: what it was computed from is what it replaces. If the obj
 again, unless the client named the resourceVersion it meant. A write that changes nothing is not made.
 """
 
+import contextlib
 import copy
 import random
 from collections.abc import Callable, Sequence
@@ -18,9 +19,10 @@ from minik8s.api import errors
 from minik8s.api.request import Request, Response
 from minik8s.control.apiserver import deletion, metadata, patch, schema
 from minik8s.control.apiserver.admission.attributes import Attributes, Plugin, Reader
+from minik8s.control.apiserver.admission.resource_quota import ResourceQuota
 from minik8s.control.apiserver.authn import User
 from minik8s.control.apiserver.leases import Leases
-from minik8s.control.apiserver.registry import ClaimTaken, Registry, Stored, Superseded, key_of
+from minik8s.control.apiserver.registry import ClaimTaken, Overtaken, Registry, Rewrite, Stored, Superseded, key_of
 from minik8s.control.apiserver.resource import Claim, Document, Resource
 from minik8s.control.apiserver.views import OBJECT, Binding, View, bind
 from minik8s.kit.clock import Clock, timestamp
@@ -68,10 +70,12 @@ class Pipeline:
         reader: Reader,
         chain: Sequence[Plugin],
         *,
+        quota: ResourceQuota | None = None,
         clock: Clock,
         rng: random.Random,
     ) -> None:
         self._registry = registry
+        self._quota = quota
         self._leases = leases
         self._chain = tuple(chain)
         self._reader = reader
@@ -93,17 +97,19 @@ class Pipeline:
             resource.prepare_create(document)
             resource.default(document)
             told = (*warnings, *await self._admit(call, document, None, view))
-            if call.is_dry_run:
-                return Response(_encode(view.read(document)), code=201, warnings=told)
             name = document["metadata"]["name"]
             claims = resource.claims(document)
             try:
-                stored = await self._registry.create(
-                    key_of(resource, request.namespace, name),
-                    document,
-                    lease=await self._leases.lease_for(resource),
-                    claims=[claim.name for claim in claims],
-                )
+                async with self._charge(call, document, None, view) as beside:
+                    if call.is_dry_run:
+                        return Response(_encode(view.read(document)), code=201, warnings=told)
+                    stored = await self._registry.create(
+                        key_of(resource, request.namespace, name),
+                        document,
+                        lease=await self._leases.lease_for(resource),
+                        claims=[claim.name for claim in claims],
+                        beside=beside,
+                    )
                 body = stored.body if view.is_whole else _encode(view.read(stored.document()))
                 return Response(body, stored.revision, 201, told)
             except Superseded:
@@ -111,6 +117,8 @@ class Pipeline:
                     raise errors.already_exists(resource.plural, resource.group, name) from None
             except ClaimTaken as taken:
                 _refuse_asked(resource, document, resource.claims(asked), claims, taken)
+            except Overtaken:
+                pass  # A quota changed meanwhile: judge again.
         raise errors.internal(f"no free address or name was found in {_CREATE_ATTEMPTS} attempts")
 
     async def update(self, call: Call, view: View) -> Response:
@@ -194,25 +202,36 @@ class Pipeline:
             if call.request.subresource != "binding":  # as upstream
                 metadata.bump_generation(new, old)
             try:
-                body, revision = await self._replace(call, stored, old, new)
+                body, revision = await self._replace(call, stored, old, new, view)
             except Superseded as superseded:
                 stored = _current(call, superseded)
                 continue
             except ClaimTaken as taken:
                 _refuse_asked(resource, new, asked, resource.claims(new), taken)
                 continue
+            except Overtaken:
+                continue
             if not view.is_whole:
                 body = _encode(view.read(msgspec.json.decode(body)))
             return Response(body, revision, 200, told)
         raise errors.conflict(resource.plural, resource.group, call.request.name)
 
-    async def _replace(self, call: Call, stored: Stored, old: Document, new: Document) -> tuple[bytes, int]:
+    async def _replace(
+        self, call: Call, stored: Stored, old: Document, new: Document, view: View
+    ) -> tuple[bytes, int]:
         """(body, revision) after writing `new` over `stored`; nothing is written if they are equal."""
         resource = call.resource
         if new == old:
             return stored.body, stored.revision
-        if call.is_dry_run:
-            return _encode(new), stored.revision
+        async with self._charge(call, new, old, view) as beside:
+            if call.is_dry_run:
+                return _encode(new), stored.revision
+            return await self._commit(call, stored, old, new, beside)
+
+    async def _commit(
+        self, call: Call, stored: Stored, old: Document, new: Document, beside: Sequence[Rewrite]
+    ) -> tuple[bytes, int]:
+        resource = call.resource
         if deletion.is_finished(resource, new):
             revision = await self._remove(resource, stored)
             new["metadata"]["resourceVersion"] = str(revision)
@@ -225,6 +244,7 @@ class Pipeline:
             lease=await self._leases.lease_for(resource),
             claims=sorted(after - before),
             releases=sorted(before - after),
+            beside=beside,
         )
         return written.body, written.revision
 
@@ -246,6 +266,8 @@ class Pipeline:
                 await plugin.mutate(document, attributes)
             metadata.drop_empty(document)
             resource = call.resource
+            if old is None:
+                resource.prepare_create(document)  # Once more: what follows from the spec (QoS) follows from this one.
             causes = metadata.faults(resource, document, old) + resource.validate(document)
             if old is not None and call.request.subresource != "binding":  # A binding changes what no update may.
                 causes += resource.validate_update(document, old)
@@ -254,6 +276,14 @@ class Pipeline:
             for plugin in self._chain:
                 await plugin.validate(document, attributes)
         return attributes.warnings
+
+    def _charge(
+        self, call: Call, document: Document, old: Document | None, view: View
+    ) -> contextlib.AbstractAsyncContextManager[Sequence[Rewrite]]:
+        """What quotas come to when the write is made, within the block. Raises StatusError Forbidden."""
+        if self._quota is None:
+            return contextlib.nullcontext(())
+        return self._quota.charge(document, self._attributes(call, document["metadata"].get("name", ""), old, view))
 
     async def _admit_delete(self, call: Call, old: Document) -> list[str]:
         attributes = self._attributes(call, call.request.name, old, OBJECT)

@@ -7,6 +7,7 @@ from minik8s.control.controllers.namespace import NamespaceController
 from minik8s.control.controllers.nodeipam import NodeIpamController
 from minik8s.control.controllers.nodelifecycle import NodeLifecycleController
 from minik8s.control.controllers.replicaset import ReplicaSetController
+from minik8s.control.controllers.resourcequota import ResourceQuotaController
 
 ALL = (
     DeploymentController,
@@ -15,5 +16,6 @@ ALL = (
     NodeIpamController,
     NodeLifecycleController,
     NamespaceController,
+    ResourceQuotaController,
     GarbageCollector,
 )
