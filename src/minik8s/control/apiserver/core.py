@@ -19,6 +19,7 @@ from minik8s.control.apiserver.authn.authenticator import Authenticator
 from minik8s.control.apiserver.authn.certificates import CertificateReader
 from minik8s.control.apiserver.authn.reviews import Reviews
 from minik8s.control.apiserver.authz import modes
+from minik8s.control.apiserver.authz.reconcile import reconcile
 from minik8s.control.apiserver.bootstrap import bootstrap
 from minik8s.control.apiserver.compactor import Compactor
 from minik8s.control.apiserver.handler import Api
@@ -60,7 +61,7 @@ class Core:
         leases = Leases(store, clock=clock)
         looks = ObjectReader(self.registry, self.cache, resources.STORED)
         pipeline = Pipeline(self.registry, leases, looks, chain, quota=ResourceQuota(clock), clock=clock, rng=rng)
-        self.authorizer = modes.build(config.authorization_modes)
+        self.authorizer = modes.build(config.authorization_modes, self.cache)
         self.api = Api(resources.ALL, Reader(self.registry, self.cache, rng=rng), pipeline, self.authorizer)
         self.authenticator = assembly.build(config.authentication, looks, self.authorizer, clock=clock)
         self._store = store
@@ -101,6 +102,8 @@ class Core:
                     bind_address=self.config.bind_address,
                     secure_port=self.config.secure_port,
                 )
+                if "RBAC" in self.config.authorization_modes:
+                    await reconcile(handler)
                 self.is_bootstrapped = True
             except StatusError as error:
                 log.warning("cannot create the first objects yet", error=error.message)

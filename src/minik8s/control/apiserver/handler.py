@@ -72,7 +72,10 @@ class Handler:
                 return await self._read(resource, request)
             case "create" | "update" | "patch" | "delete" | "deletecollection":
                 try:
-                    return await self._write(resource, request)
+                    response = await self._write(resource, request)
+                    if resource.group == RBAC_GROUP:
+                        await self._api.reader.settle(response.revision)
+                    return response
                 except RecursionError:  # Of any of the recursions over a body: decoding, merging, copying.
                     raise errors.bad_request("the body of the request exceeded max depth") from None
         raise errors.method_not_allowed()
@@ -159,6 +162,7 @@ class Handler:
 
 
 _encode = msgspec.json.Encoder().encode
+RBAC_GROUP = "rbac.authorization.k8s.io"
 
 _VIEWS = {
     "": views.OBJECT,

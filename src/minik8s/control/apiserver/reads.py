@@ -67,6 +67,9 @@ def _decode_token(text: str) -> _Token:
     return _Token(document.rv, document.start)
 
 
+_SETTLE_S = 1.0
+
+
 class Reader:
     """Reads for one apiserver."""
 
@@ -74,6 +77,10 @@ class Reader:
         self._registry = registry
         self._cache = cache
         self._rng = rng
+
+    async def settle(self, revision: int) -> None:
+        """Wait until the cache has a write, for a moment: what is decided by the cache is then decided by it."""
+        await self._cache.reach(revision, _SETTLE_S)
 
     async def get(self, resource: Resource, request: Request) -> Response:
         """One object. Raises StatusError NotFound."""

@@ -5,7 +5,7 @@ admission, access reviews. Authorizers are asked in order until one has an opini
 """
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol
 
 from minik8s.api import errors
@@ -34,6 +34,7 @@ class Verdict(NamedTuple):
         return self.decision is Decision.ALLOW
 
 
+_OF_COLLECTIONS = ("list", "watch", "deletecollection")
 NO_OPINION = Verdict(Decision.NO_OPINION)
 
 
@@ -50,6 +51,16 @@ class Attributes:
     namespace: str = ""
     name: str = ""
     path: str = ""
+    field_selector: str = ""  # of a list, watch or deletecollection
+    label_selector: str = ""
+
+    def selects(self, field: str) -> str:
+        """The value that the field selector pins a field to; empty if it does not."""
+        for requirement in self.field_selector.split(",") if self.field_selector else ():
+            name, _, value = requirement.partition("=")
+            if name == field:
+                return value.removeprefix("=")
+        return ""
 
     @property
     def is_resource(self) -> bool:
@@ -72,7 +83,7 @@ class Authorizer(Protocol):
 
 def of_request(user: User, request: Request) -> Attributes:
     """The question that a call asks."""
-    return Attributes(
+    attributes = Attributes(
         user,
         request.verb,
         request.group,
@@ -82,6 +93,13 @@ def of_request(user: User, request: Request) -> Attributes:
         request.namespace,
         request.name,
     )
+    if request.query and request.verb in _OF_COLLECTIONS:
+        fields, labels = (request.query.get(name, "") for name in ("fieldSelector", "labelSelector"))
+        if fields or labels:
+            attributes = replace(attributes, field_selector=fields, label_selector=labels)
+            if not request.name:  # As upstream: a list or watch of one object by its name is about that object.
+                attributes = replace(attributes, name=attributes.selects("metadata.name"))
+    return attributes
 
 
 def refusal(attributes: Attributes, reason: str = "") -> StatusError:

@@ -4,7 +4,10 @@ from collections.abc import Sequence
 
 from minik8s.control.apiserver.authz.attributes import Authorizer
 from minik8s.control.apiserver.authz.chain import AlwaysAllow, AlwaysDeny, Chain
-from minik8s.control.apiserver.authz.table import Table
+from minik8s.control.apiserver.authz.node import NodeAuthorizer
+from minik8s.control.apiserver.authz.node_graph import NodeGraph
+from minik8s.control.apiserver.authz.rbac import Policy, RbacAuthorizer
+from minik8s.control.apiserver.watchcache import WatchCache
 
 MODES = ("Node", "RBAC", "Webhook", "AlwaysAllow", "AlwaysDeny")
 DEFAULT_MODES = ("Node", "RBAC")
@@ -21,7 +24,7 @@ def parse(text: str) -> tuple[str, ...]:
     return modes
 
 
-def build(modes: Sequence[str]) -> Chain:
+def build(modes: Sequence[str], cache: WatchCache) -> Chain:
     """The authorizer of an apiserver."""
     authorizers: list[Authorizer] = []
     for mode in modes:
@@ -30,6 +33,8 @@ def build(modes: Sequence[str]) -> Chain:
                 authorizers.append(AlwaysAllow())
             case "AlwaysDeny":
                 authorizers.append(AlwaysDeny())
+            case "Node":
+                authorizers.append(NodeAuthorizer(NodeGraph(cache)))
             case "RBAC":
-                authorizers.append(Table())
+                authorizers.append(RbacAuthorizer(Policy(cache)))
     return Chain(authorizers)
