@@ -15,8 +15,9 @@ from minik8s.control.apiserver import admission, authn, resources
 from minik8s.control.apiserver.admission.reader import ObjectReader
 from minik8s.control.apiserver.admission.resource_quota import ResourceQuota
 from minik8s.control.apiserver.allocation import ServiceAddresses
-from minik8s.control.apiserver.authn.authenticator import Authenticator
-from minik8s.control.apiserver.authn.certificates import CertificateReader
+from minik8s.control.apiserver.authn import assembly
+from minik8s.control.apiserver.authn.assembly import AuthenticationConfig
+from minik8s.control.apiserver.authn.requests import TokenRequests
 from minik8s.control.apiserver.authn.reviews import Reviews
 from minik8s.control.apiserver.authz import modes
 from minik8s.control.apiserver.authz.reconcile import reconcile
@@ -44,6 +45,7 @@ class CoreConfig:
     bind_address: str = "127.0.0.1"  # with the port: where the service `kubernetes` leads
     secure_port: int = 6443
     authorization_modes: tuple[str, ...] = modes.DEFAULT_MODES  # in the order they are asked
+    authentication: AuthenticationConfig = field(default_factory=AuthenticationConfig)
     compaction_interval_s: float = 300.0
     watch_cache: WatchCacheConfig = field(default_factory=WatchCacheConfig)
 
@@ -66,13 +68,16 @@ class Core:
         self.authenticator = assembly.build(config.authentication, looks, self.authorizer, clock=clock)
         self._store = store
         self._rng = rng
+        self._answer_reviews(looks)
         self._compactor = Compactor(store, interval_s=config.compaction_interval_s)
 
-    def _answer_reviews(self) -> None:
+    def _answer_reviews(self, looks: ObjectReader) -> None:
         """Install who answers what is asked rather than stored."""
         reviews = Reviews(self.authenticator, self.clock)
         self.api.answers["authentication.k8s.io", "tokenreviews"] = reviews.token
         self.api.answers["authentication.k8s.io", "selfsubjectreviews"] = reviews.oneself
+        tokens = TokenRequests(self.config.authentication.accounts, looks, self.clock, self._rng)
+        self.api.answers["", "serviceaccounts/token"] = tokens.create
 
     def not_ready(self) -> str | None:
         """Why requests would not be answered well; None if they would."""

@@ -7,6 +7,7 @@ import ssl
 from asyncio import sleep
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry
@@ -15,6 +16,7 @@ from minik8s.api.errors import StatusError
 from minik8s.api.request import Request
 from minik8s.control.apiserver import http
 from minik8s.control.apiserver.audit.log import AuditConfig, AuditLog
+from minik8s.control.apiserver.authn import openid
 from minik8s.control.apiserver.calls import Calls, CallsConfig
 from minik8s.control.apiserver.core import Core, CoreConfig
 from minik8s.control.apiserver.documents import Documents
@@ -42,6 +44,7 @@ class Config:
     bind_address: str = "127.0.0.1"
     secure_port: int = 6443
     grpc_port: int = 6444
+    proxy_ca_file: Path | None = None  # authority of front proxies, trusted beside that of clients
     kubelet_identity: tls.Identity | None = None  # for logs; None: there are none
     core: CoreConfig = field(default_factory=CoreConfig)
     calls: CallsConfig = field(default_factory=CallsConfig)
@@ -121,6 +124,10 @@ class ApiServer:
                 core.cancel()
                 await asyncio.wait([core])
 
+    def _keys_of_accounts(self) -> Mapping[str, tuple[bytes, str]]:
+        address = f"https://{self._config.bind_address}:{self._config.secure_port}"
+        return openid.documents(self._config.core.authentication.accounts, address)
+
     async def _drain(self, face: GrpcFace) -> None:
         """As upstream: not ready first, then no new connections, then the end of watches and of requests in flight.
 
@@ -156,7 +163,7 @@ class ApiServer:
         parts = http.Parts(
             api=self.api,
             authenticator=self.core.authenticator,
-            documents=Documents(self.core.served),
+            documents=Documents(self.core.served, self._keys_of_accounts()),
             kubelets=KubeletClient(self._config.kubelet_identity),
             calls=self._calls,
             metrics=self._metrics,
@@ -169,7 +176,7 @@ class ApiServer:
         await runner.setup()
         address, port = self._config.bind_address, self._config.secure_port
         try:
-            site = web.TCPSite(runner, address, port, ssl_context=_context(self._config.identity))
+            site = web.TCPSite(runner, address, port, ssl_context=_context(self._config))
             await site.start()
             self._site = site
             yield runner.addresses[0][1]
@@ -179,9 +186,13 @@ class ApiServer:
             await runner.cleanup()
 
 
-def _context(identity: tls.Identity) -> ssl.SSLContext:
+def _context(config: Config) -> ssl.SSLContext:
+    identity = config.identity
     try:
-        return tls.server_context(identity)
+        context = tls.server_context(identity)
+        if config.proxy_ca_file:
+            context.load_verify_locations(config.proxy_ca_file)
+        return context
     except (OSError, ssl.SSLError) as error:
         files = f"{identity.cert_file}, {identity.key_file}, {identity.ca_file}"
         raise StartError(f"cannot use the certificates {files}: {error}") from error

@@ -33,7 +33,8 @@ class Reviews:
         if not spec.get("token"):
             raise errors.bad_request("token is required for TokenReview in authentication")
         audiences = spec.get("audiences") or ()
-        review["status"] = status = {"user": {}}
+        status: Document = {"user": {}}
+        review["status"] = status
         try:
             verified = await self.authenticator.review(spec["token"], audiences)
             status |= {"authenticated": True, "user": verified.user.info()}
