@@ -47,7 +47,67 @@ CLAIM = {
 BACKEND = {"service": {"name": "s", "port": {"number": 80}}}
 PEERS = [{"podSelector": SELECTOR}, {"ipBlock": {"cidr": "10.0.0.0/8", "except": ["10.1.0.0/16"]}}]
 
+DEFINITION = {
+    "metadata": {"name": "gadgets.example.com"},
+    "spec": {
+        "group": "example.com",
+        "scope": "Namespaced",
+        "names": {"plural": "gadgets", "kind": "Gadget", "shortNames": ["gd"], "categories": ["all"]},
+        "conversion": {
+            "strategy": "Webhook",
+            "webhook": {
+                "conversionReviewVersions": ["v1"],
+                "clientConfig": {"service": {"name": "s", "namespace": "n", "path": "/p"}, "caBundle": "aGk="},
+            },
+        },
+        "versions": [
+            {
+                "name": "v1",
+                "served": True,
+                "storage": True,
+                "schema": {
+                    "openAPIV3Schema": {
+                        "type": "object",
+                        "properties": {
+                            "spec": {
+                                "type": "object",
+                                "required": ["count"],
+                                "properties": {
+                                    "count": {"type": "integer", "minimum": 1, "default": 1},
+                                    "size": {"x-kubernetes-int-or-string": True, "nullable": True},
+                                    "extra": {"type": "object", "additionalProperties": {"type": "string"}},
+                                    "rest": {"type": "object", "x-kubernetes-preserve-unknown-fields": True},
+                                    "list": {
+                                        "type": "array",
+                                        "x-kubernetes-list-type": "map",
+                                        "x-kubernetes-list-map-keys": ["name"],
+                                        "items": {
+                                            "type": "object",
+                                            "required": ["name"],
+                                            "properties": {"name": {"type": "string", "pattern": "^a+$"}},
+                                        },
+                                    },
+                                },
+                                "x-kubernetes-validations": [{"rule": "self.count < 9", "message": "too many"}],
+                            },
+                            "status": {"type": "object", "properties": {"replicas": {"type": "integer"}}},
+                        },
+                    }
+                },
+                "subresources": {
+                    "status": {},
+                    "scale": {"specReplicasPath": ".spec.count", "statusReplicasPath": ".status.replicas"},
+                },
+                "additionalPrinterColumns": [{"name": "Count", "type": "integer", "jsonPath": ".spec.count"}],
+                "selectableFields": [{"jsonPath": ".spec.count"}],
+            },
+            {"name": "v1beta1", "served": True, "storage": False, "deprecated": True},
+        ],
+    },
+}
+
 OTHERS = {
+    "CustomResourceDefinition": DEFINITION,
     "Secret": {"metadata": META, "type": "kubernetes.io/tls", "data": {"tls.crt": "YQ==", "tls.key": "YQ=="}},
     "ServiceAccount": {"metadata": META, "secrets": [{"name": "s"}], "automountServiceAccountToken": False},
     "PersistentVolume": {

@@ -23,11 +23,14 @@ from minik8s.control.apiserver.authz import modes
 from minik8s.control.apiserver.authz.reconcile import reconcile
 from minik8s.control.apiserver.bootstrap import bootstrap
 from minik8s.control.apiserver.compactor import Compactor
+from minik8s.control.apiserver.extensions.definitions import Definitions
+from minik8s.control.apiserver.extensions.keeper import Keeper
 from minik8s.control.apiserver.handler import Api
 from minik8s.control.apiserver.leases import Leases
 from minik8s.control.apiserver.pipeline import Pipeline
 from minik8s.control.apiserver.reads import Reader
 from minik8s.control.apiserver.registry import Registry
+from minik8s.control.apiserver.served import Served
 from minik8s.control.apiserver.storage import Store, StoreError
 from minik8s.control.apiserver.watchcache import WatchCache, WatchCacheConfig
 from minik8s.kit.backoff import Backoff
@@ -57,14 +60,16 @@ class Core:
         self.config = config
         self.clock = clock
         self.is_bootstrapped = False
-        self.cache = WatchCache(store, resources.STORED, rng=rng, config=config.watch_cache)
+        self.served = Served(resources.ALL)
+        self.definitions = Definitions(self.served)
+        self.cache = WatchCache(store, resources.STORED, rng=rng, definer=self.definitions, config=config.watch_cache)
         self.registry = Registry(store, rng=rng)
         chain = (*admission.CHAIN, ServiceAddresses(service_cidr=config.service_cidr, random=rng))
         leases = Leases(store, clock=clock)
         looks = ObjectReader(self.registry, self.cache, resources.STORED)
         pipeline = Pipeline(self.registry, leases, looks, chain, quota=ResourceQuota(clock), clock=clock, rng=rng)
         self.authorizer = modes.build(config.authorization_modes, self.cache)
-        self.api = Api(resources.ALL, Reader(self.registry, self.cache, rng=rng), pipeline, self.authorizer)
+        self.api = Api(self.served, Reader(self.registry, self.cache, rng=rng), pipeline, self.authorizer)
         self.authenticator = assembly.build(config.authentication, looks, self.authorizer, clock=clock)
         self._store = store
         self._rng = rng
@@ -90,6 +95,9 @@ class Core:
         async with asyncio.TaskGroup() as group:
             group.create_task(self.cache.run())
             group.create_task(self._compactor.run())
+            group.create_task(
+                Keeper(self.definitions, self.api.as_user(authn.SERVER), clock=self.clock, rng=self._rng).run()
+            )
             await self._bootstrap()
             await self._ask_version()
 

@@ -105,6 +105,9 @@ def check_preconditions(resource: Resource, document: Document, options: Options
 
 def delete(resource: Resource, document: Document, options: Options, now_s: float) -> Verdict:
     """What a DELETE makes of the object."""
+    if "deletionTimestamp" not in document["metadata"]:
+        document = copy.deepcopy(document)
+        resource.prepare_delete(document)
     metadata = document["metadata"]
     grace_s = _grace_s(resource, document, options)
     finalizers = _finalizers_after(metadata.get("finalizers") or [], options)
@@ -129,7 +132,7 @@ def delete(resource: Resource, document: Document, options: Options, now_s: floa
         marked["metadata"]["deletionGracePeriodSeconds"] = grace_s
     if resource.kind == "Namespace":
         marked.setdefault("status", {})["phase"] = "Terminating"
-    return Verdict(marked, is_changed=marked != document)
+    return Verdict(marked, is_changed=not is_deleting or marked != document)
 
 
 def is_finished(resource: Resource, document: Document) -> bool:

@@ -1,10 +1,10 @@
-"""What the REST face serves that is no resource: discovery, OpenAPI, /version. Made from the resources, once each.
+"""What the REST face serves that is no resource: discovery, OpenAPI, /version. Made from what is served, once each.
 
-Called by `http`. Documents never change while a server runs, so each has an ETag.
+Called by `http`. Documents change with the definitions of custom kinds, at once; each has an ETag.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import msgspec
@@ -12,6 +12,7 @@ import msgspec
 from minik8s.api.request import JSON
 from minik8s.control.apiserver import discovery, openapi, rest
 from minik8s.control.apiserver.resource import Resource
+from minik8s.control.apiserver.served import Served
 
 VERSION = {
     "major": "1",
@@ -43,21 +44,36 @@ class Found:
 
 
 class Documents:
-    """The documents of one set of resources."""
+    """The documents about what is served."""
 
-    def __init__(self, resources: Sequence[Resource]) -> None:
-        self._resources = tuple(resources)
-        self._served = {resource.api_version for resource in resources}
-        self._openapi = openapi.OpenApi(resources)
+    def __init__(self, served: Served, others: Mapping[str, tuple[bytes, str]] | None = None) -> None:
+        """`others`: (body, content type) of further documents, by path."""
+        self._others = {path: _found(*each) for path, each in (others or {}).items()}
+        self._served = served
+        self._generation = -1  # of `served`, when what is kept here was made
+        self._resources: tuple[Resource, ...] = ()
+        self._openapi = openapi.OpenApi()
         self._plain: dict[str, Found] = {}
+        self._renew()
+
+    def _renew(self) -> None:
+        """Forget what was made before the resources changed."""
+        if self._generation != self._served.generation:
+            self._generation = self._served.generation
+            self._resources = self._served.all
+            self._openapi.describe(self._resources)
+            self._plain.clear()
 
     def serves(self, group_version: str) -> bool:
         """Whether anything of `v1` or `apps/v1` is served."""
-        return group_version in self._served
+        return self._served.serves(group_version)
 
     def find(self, path: str, accept: str) -> Found | None:
         """The document at a path, in the form a client accepts; None if there is none."""
+        self._renew()
         path = path.rstrip("/") or "/"
+        if path in self._others:
+            return self._others[path]
         if path in ("/api", "/apis"):
             for version in ("v2", "v2beta1"):  # A client that is told the wrong one of the two fails.
                 if rest.accepts(accept, "g=apidiscovery.k8s.io", f"v={version}", "as=APIGroupDiscoveryList"):
@@ -81,7 +97,7 @@ class Documents:
         return _found(body, f"{JSON};g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList")
 
     def _paths(self) -> list[str]:
-        others = ["/healthz", "/livez", "/metrics", "/openapi/v3", "/readyz", "/version"]
+        others = ["/healthz", "/livez", "/metrics", "/openapi/v3", "/readyz", "/version", *self._others]
         return sorted([*discovery.documents(self._resources), *others])
 
 

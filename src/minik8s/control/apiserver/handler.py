@@ -4,7 +4,7 @@ Called by the adapters: `rest` behind `http`, `grpc`, and in process through `Ap
 Transport. Everything a client sees is a Response, a watch, or a StatusError.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 import msgspec
@@ -20,6 +20,7 @@ from minik8s.control.apiserver.discovery import verbs_of
 from minik8s.control.apiserver.pipeline import Call, Pipeline, success
 from minik8s.control.apiserver.reads import Reader
 from minik8s.control.apiserver.resource import Resource
+from minik8s.control.apiserver.served import Served
 from minik8s.control.apiserver.versions import ConvertedWatcher
 from minik8s.control.apiserver.views import View
 from minik8s.control.apiserver.watchers import Watcher
@@ -30,16 +31,13 @@ Answer = Callable[[Call], Awaitable[Response]]
 class Api:
     """The Kubernetes API of one apiserver, without a network."""
 
-    def __init__(
-        self, resources: Sequence[Resource], reader: Reader, pipeline: Pipeline, authorizer: Authorizer
-    ) -> None:
-        self.resources = tuple(resources)
+    def __init__(self, served: Served, reader: Reader, pipeline: Pipeline, authorizer: Authorizer) -> None:
+        self.served = served
         self.reader = reader
         self.pipeline = pipeline
         self.authorizer = authorizer
         # (group, `resource` or `resource/subresource`) → who answers a create of it, where nothing is stored.
         self.answers: dict[tuple[str, str], Answer] = {}
-        self._by_path = {(each.group, each.version, each.plural): each for each in resources}
 
     def as_user(self, user: User) -> "Handler":
         """The API as one user sees it: a client Transport."""
@@ -51,10 +49,17 @@ class Api:
 
     def find(self, group: str, version: str, plural: str) -> Resource:
         """A served resource. Raises StatusError NotFound."""
-        resource = self._by_path.get((group, version, plural))
+        resource = self.served.find(group, version, plural)
         if resource is None:
             raise errors.unknown_path()
         return resource
+
+    async def look_up(self, group: str, version: str, plural: str) -> Resource:
+        """The same, once what is served here is as new as the request. Raises StatusError NotFound."""
+        if "." in group and self.served.find(group, version, plural) is None:
+            # Another apiserver may have established its definition a moment ago.
+            await self.reader.reached()
+        return self.find(group, version, plural)
 
 
 class Handler:
@@ -94,7 +99,7 @@ class Handler:
     async def resolve(self, request: Request) -> Resource:
         """The resource, once it is clear that the user may. Raises StatusError Forbidden, NotFound."""
         await self._api.authorize(authz.of_request(self._user, request))
-        resource = self._api.find(request.group, request.version, request.resource)
+        resource = await self._api.look_up(request.group, request.version, request.resource)
         if request.subresource and request.subresource not in resource.subresources:
             raise errors.unknown_path()
         if request.namespace and not resource.namespaced:
@@ -115,9 +120,11 @@ class Handler:
     async def _read(self, resource: Resource, request: Request) -> Response:
         reader, stored = self._api.reader, versions.stored_version(resource)
         if request.verb == "list":
-            return versions.convert_answer(resource, await reader.list(stored, request))
+            return await versions.convert_answer(resource, await reader.list(stored, request))
         view = _view(resource, request.subresource)
         response = await reader.get(stored, request)
+        if resource.custom:
+            response = await versions.convert_answer(resource, response)
         if view.is_whole:
             return response
         return replace(response, body=_encode(view.read(msgspec.json.decode(response.body))))
@@ -141,9 +148,9 @@ class Handler:
             case "patch", subresource:
                 return await pipeline.patch(call, _view(resource, subresource))
             case "delete", "":
-                return versions.convert_answer(resource, await pipeline.delete(call))
+                return await versions.convert_answer(resource, await pipeline.delete(call))
             case "deletecollection", "":
-                return versions.convert_answer(resource, await self._delete_collection(stored, request))
+                return await versions.convert_answer(resource, await self._delete_collection(stored, request))
         raise errors.method_not_allowed()
 
     async def _delete_collection(self, resource: Resource, request: Request) -> Response:

@@ -5,6 +5,7 @@ merge by which key (client-side apply), and the descriptions (explain). Built on
 in a document's address changes with its content, so clients may keep what they fetched for ever.
 """
 
+import operator
 import re
 from collections.abc import Sequence
 from functools import cache
@@ -58,13 +59,23 @@ _ITEM = re.compile(r"^\* \*\*(\w+)\*\* ``[^`]*`` - (.*?)(?=^\* \*\*\w+\*\* ``|\Z
 
 
 class OpenApi:
-    """The documents of one list of Resources, as bytes."""
+    """The documents of what is served, as bytes."""
 
-    def __init__(self, resources: Sequence[Resource]) -> None:
+    def __init__(self, resources: Sequence[Resource] = ()) -> None:
         self._members: dict[str, list[Resource]] = {}
+        self._built: dict[str, tuple[bytes, str]] = {}
+        self.describe(resources)
+
+    def describe(self, resources: Sequence[Resource]) -> None:
+        """These are served now. Documents of groups that are as they were stay as they are."""
+        before = self._members
+        self._members = {}
         for resource in resources:
             self._members.setdefault(group_path(resource).lstrip("/"), []).append(resource)
-        self._built: dict[str, tuple[bytes, str]] = {}
+        for path in list(self._built):
+            members = self._members.get(path, [])
+            if len(members) != len(before[path]) or any(map(operator.is_not, members, before[path])):
+                del self._built[path]
 
     def index(self) -> bytes:
         """What `/openapi/v3` answers. The first call builds every document, in some 60 ms."""

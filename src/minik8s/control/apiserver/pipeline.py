@@ -17,7 +17,7 @@ import msgspec
 
 from minik8s.api import errors
 from minik8s.api.request import Request, Response
-from minik8s.control.apiserver import deletion, metadata, patch, schema
+from minik8s.control.apiserver import deletion, metadata, patch, schema, versions
 from minik8s.control.apiserver.admission.attributes import Attributes, Plugin, Reader
 from minik8s.control.apiserver.admission.resource_quota import ResourceQuota
 from minik8s.control.apiserver.authn import User
@@ -103,7 +103,7 @@ class Pipeline:
                 async with self._charge(call, document, None, view) as beside:
                     if call.is_dry_run:
                         return Response(_encode(view.read(document)), code=201, warnings=told)
-                    stored = await self._registry.create(
+                    stored = await self._at(resource).create(
                         key_of(resource, request.namespace, name),
                         document,
                         lease=await self._leases.lease_for(resource),
@@ -182,7 +182,7 @@ class Pipeline:
             return Response(stored.body, stored.revision)
         if call.is_dry_run:
             return Response(_encode(verdict.document), stored.revision)
-        marked = await self._registry.update(stored, verdict.document)
+        marked = await self._at(call.resource).update(stored, verdict.document)
         return Response(marked.body, marked.revision)
 
     async def _rewrite(self, call: Call, view: View, change: _Change) -> Response:
@@ -221,7 +221,7 @@ class Pipeline:
     ) -> tuple[bytes, int]:
         """(body, revision) after writing `new` over `stored`; nothing is written if they are equal."""
         resource = call.resource
-        if new == old:
+        if new == old and stored.is_current:
             return stored.body, stored.revision
         async with self._charge(call, new, old, view) as beside:
             if call.is_dry_run:
@@ -238,7 +238,7 @@ class Pipeline:
             return _encode(new), revision
         before = {claim.name for claim in resource.claims(old)}
         after = {claim.name for claim in resource.claims(new)}
-        written = await self._registry.update(
+        written = await self._at(resource).update(
             stored,
             new,
             lease=await self._leases.lease_for(resource),
@@ -250,10 +250,13 @@ class Pipeline:
 
     async def _remove(self, resource: Resource, stored: Stored) -> int:
         claims = resource.claims(stored.document())
-        return await self._registry.delete(stored, releases=[claim.name for claim in claims])
+        return await self._at(resource).delete(stored, releases=[claim.name for claim in claims])
+
+    def _at(self, resource: Resource) -> Registry | versions.CustomRegistry:
+        return versions.registry_for(self._registry, resource)
 
     async def _load(self, call: Call) -> Stored:
-        stored = await self._registry.get(key_of(call.resource, call.request.namespace, call.request.name))
+        stored = await self._at(call.resource).get(key_of(call.resource, call.request.namespace, call.request.name))
         if stored is None:
             raise call.not_found()
         return stored

@@ -86,6 +86,7 @@ class Stored:
     revision: int  # of its last write
     created: int  # revision of its creation
     version: int  # writes since its creation
+    is_current: bool = True  # whether it would be stored in the same version today
 
     @property
     def body(self) -> bytes:

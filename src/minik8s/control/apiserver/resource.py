@@ -1,11 +1,11 @@
 """A resource: everything the apiserver knows of one kind, as a value.
 
 Routes, discovery, OpenAPI, tables, storage keys and the write path are all driven by it, so that a built-in kind is
-one file below `resources/`, and a custom one (from a CustomResourceDefinition) will be the same value built from an
-object. Documents are dict trees; hooks change them in place and never do IO.
+one file below `resources/`, and a custom one is the same value built from a CustomResourceDefinition by `extensions`.
+Documents are dict trees; hooks change them in place and never do IO.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -94,8 +94,10 @@ class Resource:
     claims: Callable[[Document], Sequence[Claim]] = _no_claims
     field_names: tuple[str, ...] = ()  # the keys `fields` returns
     validate_name: Callable[[str], str | None] = field(default=lambda name: None)  # what is wrong with a name
+    prepare_delete: Callable[[Document], None] = _nothing  # as its deletion begins: finalizers, conditions
     # Of a version that is not stored: how it is made of the one that is. Its hooks above are then those of that one.
     conversion: "Conversion | None" = None
+    custom: "Custom | None" = None  # of a kind that a CustomResourceDefinition defines
 
     @property
     def api_version(self) -> str:
@@ -124,3 +126,22 @@ class Conversion:
     stored: Resource
     from_stored: Callable[[Document], Document]
     to_stored: Callable[[Document], Document]
+
+
+@dataclass(frozen=True, slots=True)
+class Custom:
+    """What a custom kind has instead of a `model`, which then describes its metadata alone.
+
+    All its versions are stored under one prefix, each object in the version that was the storage version when it was
+    written. Its hooks see documents of their own version.
+    """
+
+    schema: Document  # the structural schema of this version
+    # A copy of a document with the fields that the schema knows; appends what it left out to the list, in the words
+    # of a strict decoder. Raises ValueError for metadata of wrong types.
+    prune: Callable[[Document, list[str]], Document]
+    # Documents as stored → of this version, pruned and with defaults; and back. May call a webhook: raises StatusError.
+    read: Callable[[Sequence[Document]], Awaitable[list[Document]]]
+    write: Callable[[Document], Awaitable[Document]]
+    stored_api_version: str  # of what `write` makes
+    deprecation: str = ""  # the warning with which this version answers

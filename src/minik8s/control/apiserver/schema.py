@@ -102,11 +102,14 @@ def _checked(
     _check_kind(tree, resource)
     findings = Findings()
     try:
-        if is_plain and has_nulls:
-            tree = _without_nulls(tree)
-        if not is_plain or not conforms(tree, resource.model):
-            tree = walk(tree, resource.model, findings)
-        canonicalize(tree, resource.model)
+        if resource.custom:  # Whose nulls mean something.
+            tree = resource.custom.prune(tree, findings.faults)
+        else:
+            if is_plain and has_nulls:
+                tree = _without_nulls(tree)
+            if not is_plain or not conforms(tree, resource.model):
+                tree = walk(tree, resource.model, findings)
+            canonicalize(tree, resource.model)
     except RecursionError:
         raise _cannot_be_handled(tree, resource, "exceeded max depth") from None
     except ValueError as error:  # strict.TypeMismatch, or what canonicalize says of a value.

@@ -13,8 +13,9 @@ from functools import cache
 from types import MappingProxyType
 
 import msgspec
+from lightkube.models.apiextensions_v1 import JSONSchemaProps
 
-# Forms: object, list, map, any; string int32 int64 bool number bytes quantity time microtime int-or-string.
+# Forms: object, list, map, any, schema (an object, or what JSON schema allows in its place); string int32 int64 bool number bytes quantity time microtime int-or-string.
 _SCALARS = {
     "str": "string",
     "bool": "bool",
@@ -57,6 +58,13 @@ _SPECIAL: dict[str, Shape] = {
     "CertificateSigningRequestSpec.extra": _TEXTS,
     "CertificateSigningRequestStatus.certificate": _BYTES,
     "PodDisruptionBudgetStatus.disruptedPods": Shape("map", item=Shape("time")),
+    "JSONSchemaProps.properties": Shape("map", item=Shape("object", JSONSchemaProps)),
+    "JSONSchemaProps.patternProperties": Shape("map", item=Shape("object", JSONSchemaProps)),
+    "JSONSchemaProps.definitions": Shape("map", item=Shape("object", JSONSchemaProps)),
+    "JSONSchemaProps.dependencies": Shape("any"),
+    "JSONSchemaProps.items": Shape("schema", JSONSchemaProps),
+    "JSONSchemaProps.additionalItems": Shape("schema", JSONSchemaProps),
+    "JSONSchemaProps.additionalProperties": Shape("schema", JSONSchemaProps),
     "SubjectAccessReviewSpec.extra": _TEXTS,
     "UserInfo.extra": _TEXTS,
     "WebhookClientConfig.caBundle": _BYTES,

@@ -13,8 +13,9 @@ import asyncio
 import random
 from asyncio import sleep
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
 
 import msgspec
 from sortedcontainers import SortedDict
@@ -43,6 +44,24 @@ class WatchCacheConfig:
     bookmark_interval_s: float = 60.0
     progress_interval_s: float = 0.1  # between requests for progress while somebody waits for a revision
     progress_delay_s: float = 0.005  # before the first: the change itself usually arrives sooner
+
+
+class Definer(Protocol):
+    """Makes further kinds of the objects of one kind: CustomResourceDefinitions (`extensions.definitions`).
+
+    It is told while a change of them is applied, so no change of what they define is ever missed.
+    """
+
+    resource: Resource  # of the defining objects
+
+    def reset(self, bodies: Mapping[str, bytes]) -> None:
+        """These are the definitions now, by name."""
+
+    def apply(self, name: str, body: bytes | None) -> None:
+        """A definition changed, or is gone."""
+
+    def cached(self) -> Iterable[Resource]:
+        """One resource of each kind that is defined now."""
 
 
 class KindCache:
@@ -75,6 +94,15 @@ class KindCache:
             found.append(change)
         return found[::-1]
 
+    def redefine(self, resource: Resource) -> None:
+        """Go on with another definition of the kind, which may select by other fields."""
+        if resource.field_names != self.resource.field_names:
+            for key, entry in self.entries.items():
+                fields = {name: entry.fields[name] for name in ("metadata.name", "metadata.namespace")}
+                fields |= resource.fields(_decode_json(entry.body))
+                self.entries[key] = replace(entry, fields=fields)
+        self.resource = resource
+
     def apply(self, key: str, entry: Entry | None, revision: int) -> None:
         """Record one change and hand it to the watchers it concerns."""
         before = self.entries.get(key)
@@ -95,7 +123,13 @@ class WatchCache:
     """The cache of one apiserver."""
 
     def __init__(
-        self, store: Store, resources: Sequence[Resource], *, rng: random.Random, config: WatchCacheConfig | None = None
+        self,
+        store: Store,
+        resources: Sequence[Resource],
+        *,
+        rng: random.Random,
+        definer: Definer | None = None,
+        config: WatchCacheConfig | None = None,
     ) -> None:
         self.config = config or WatchCacheConfig()
         self.revision = 0
@@ -104,14 +138,18 @@ class WatchCache:
         self._store = store
         self._rng = rng
         self._resources = tuple(resources)
+        self._definer = definer
         self._kinds: dict[str, KindCache] = {}
         self._stream: StoreWatch | None = None
         self._waiting: list[tuple[int, asyncio.Future[None]]] = []
         self._reset(0)
 
     def kind(self, resource: Resource) -> KindCache:
-        """The cache of one kind."""
-        return self._kinds[resource.storage_prefix]
+        """The cache of one kind. Raises StatusError NotFound if its definition is gone."""
+        kind = self._kinds.get(resource.storage_prefix)
+        if kind is None:
+            raise errors.unknown_path()
+        return kind
 
     async def run(self) -> None:
         """Follow the store until cancelled."""
@@ -157,8 +195,15 @@ class WatchCache:
             await sleep(backoff.next_s())
 
     async def _fill(self) -> None:
-        """Read everything at one revision."""
+        """Read everything at one revision; definitions first, as they tell what the rest is."""
         start, revision = registry.ROOT, 0
+        if self._definer:
+            prefix = registry.prefix_of(self._definer.resource)
+            found = await self._store.range(rpc.RangeRequest(key=prefix, range_end=registry.prefix_end(prefix)))
+            revision = found.header.revision
+            bodies = {kv.key[len(prefix) :].decode(): registry.splice(kv.value, kv.mod_revision) for kv in found.kvs}
+            self._definer.reset(bodies)
+            self._reset(0)
         entries: list[tuple[KindCache, str, Entry]] = []
         while True:
             response = await self._store.range(
@@ -217,6 +262,9 @@ class WatchCache:
                 is_put = event.type == event.PUT
                 entry = _entry(kind.resource, key, kv.value, kv.mod_revision) if is_put else None
                 kind.apply(key, entry, kv.mod_revision)
+                if self._definer and kind.resource is self._definer.resource:
+                    self._definer.apply(key, entry.body if entry else None)
+                    self._cover(kv.mod_revision)
         if response.events:
             # All events of one revision come in one response, so its last revision is complete.
             self._advance(response.events[-1].kv.mod_revision)
@@ -244,6 +292,24 @@ class WatchCache:
         }
         for kind in self._kinds.values():
             kind.oldest = revision
+        self._cover(revision)
+
+    def _cover(self, revision: int) -> None:
+        """Have a cache for each kind that is defined, from `revision` on, and for no other."""
+        defined = {each.storage_prefix: each for each in self._definer.cached()} if self._definer else {}
+        for resource in self._resources:
+            defined.pop(resource.storage_prefix, None)
+        for prefix, resource in defined.items():
+            if prefix in self._kinds:
+                self._kinds[prefix].redefine(resource)
+            else:
+                self._kinds[prefix] = KindCache(resource, self.config.history_changes)
+                self._kinds[prefix].oldest = revision
+        for prefix, kind in list(self._kinds.items()):
+            if kind.resource.custom and prefix not in defined:
+                del self._kinds[prefix]
+                for watcher in kind.watchers.all():
+                    watcher.end()
 
     def _place(self, key: bytes) -> tuple[KindCache, str] | None:
         """The kind and `namespace/name` that a key of the store stands for; None for keys of no kind."""

@@ -9,6 +9,7 @@ from minik8s.control.apiserver.resources.controllerrevision import CONTROLLERREV
 from minik8s.control.apiserver.resources.cronjob import CRONJOBS
 from minik8s.control.apiserver.resources.csidriver import CSIDRIVERS
 from minik8s.control.apiserver.resources.csinode import CSINODES
+from minik8s.control.apiserver.resources.customresourcedefinition import CUSTOMRESOURCEDEFINITIONS
 from minik8s.control.apiserver.resources.daemonset import DAEMONSETS
 from minik8s.control.apiserver.resources.deployment import DEPLOYMENTS
 from minik8s.control.apiserver.resources.endpoints import ENDPOINTS
@@ -96,6 +97,7 @@ ALL: tuple[Resource, ...] = (
     VALIDATINGADMISSIONPOLICIES,
     VALIDATINGADMISSIONPOLICYBINDINGS,
     VALIDATINGWEBHOOKCONFIGURATIONS,
+    CUSTOMRESOURCEDEFINITIONS,
     PRIORITYCLASSES,
     LEASES,
     RUNTIMECLASSES,
