@@ -30,6 +30,8 @@ from minik8s.wire.etcd import rpc_pb2 as rpc
 
 ROOT = b"/registry/"
 ROOT_END = b"/registry0"
+STALE_MARK = b" "  # ends a value that would be sealed by another key if it were written now; JSON does not mind
+UNREADABLE = b"unreadable"  # what a watch of the store tells of a value that no key opens
 CLAIMS = "ranges/"  # below ROOT: one key per address or port that an object holds, as upstream's allocators
 
 _SLOT = b'"resourceVersion":"'
@@ -86,7 +88,7 @@ class Stored:
     revision: int  # of its last write
     created: int  # revision of its creation
     version: int  # writes since its creation
-    is_current: bool = True  # whether it would be stored in the same version today
+    is_current: bool = True  # whether it would be stored in the same version, by the same key, today
 
     @property
     def body(self) -> bytes:
@@ -325,7 +327,8 @@ def _refusal(response: rpc.TxnResponse, claims: Sequence[str], expected: Stored 
 
 
 def _stored(kv: Any) -> Stored:
-    return Stored(kv.key, kv.value, kv.mod_revision, kv.create_revision, kv.version)
+    is_current = not kv.value.endswith(STALE_MARK)
+    return Stored(kv.key, kv.value, kv.mod_revision, kv.create_revision, kv.version, is_current)
 
 
 def _status_error(error: StoreError) -> StatusError:

@@ -71,17 +71,28 @@ class KindCache:
         self.resource = resource
         self.entries: SortedDict[str, Entry] = SortedDict()
         self.history: deque[Change] = deque()
+        self.unreadable: set[str] = set()  # keys of values that are no objects of the kind
         self.oldest = 0  # every change after this revision is in `history`
         self.watchers = WatcherIndex()
         self._history_changes = history_changes
 
     def select(self, namespace: str) -> Iterable[Entry]:
-        """Entries of a namespace (all if empty) in the order of their keys."""
+        """Entries of a namespace (all if empty) in the order of their keys. Raises StatusError InternalError."""
+        for key in self.unreadable:  # As upstream: better no list than one that hides objects.
+            if key.startswith(f"{namespace}/" if namespace else ""):
+                raise self._is_unreadable(key)
         if not namespace:
             return self.entries.values()
         # "0" follows "/": the half-open range holds exactly the keys that begin with `namespace/`.
         keys = self.entries.irange(f"{namespace}/", f"{namespace}0", inclusive=(True, False))
         return (self.entries[key] for key in keys)
+
+    def find(self, namespace: str, name: str) -> Entry | None:
+        """One object. Raises StatusError InternalError if nobody can read it."""
+        key = f"{namespace}/{name}" if self.resource.namespaced else name
+        if key in self.unreadable:
+            raise self._is_unreadable(key)
+        return self.entries.get(key)
 
     def since(self, revision: int) -> list[Change]:
         """Changes strictly after `revision`. Raises StatusError Expired when history does not reach back so far."""
@@ -102,6 +113,10 @@ class KindCache:
                 fields |= resource.fields(_decode_json(entry.body))
                 self.entries[key] = replace(entry, fields=fields)
         self.resource = resource
+
+    def _is_unreadable(self, key: str) -> StatusError:
+        where = f"/registry/{self.resource.storage_prefix}/{key}"
+        return errors.internal(f'unable to transform key "{where}": see the apiserver\'s log')
 
     def apply(self, key: str, entry: Entry | None, revision: int) -> None:
         """Record one change and hand it to the watchers it concerns."""
@@ -179,6 +194,19 @@ class WatchCache:
                     self._waiting.remove(waiting)
         return True
 
+    def counts(self) -> dict[str, int]:
+        """How many objects there are, by resource."""
+        return {
+            errors.qualified(kind.resource.plural, kind.resource.group): len(kind.entries)
+            for kind in self._kinds.values()
+        }
+
+    def end_watches(self) -> None:
+        """End every watch quietly, with a last bookmark: its client resumes elsewhere."""
+        for watcher in list(self._watchers()):
+            watcher.bookmark(self.revision)
+            watcher.end()
+
     async def _follow_for_ever(self) -> None:
         backoff = Backoff(self._rng, first_s=0.02, max_s=0.3)
         while True:
@@ -205,6 +233,7 @@ class WatchCache:
             self._definer.reset(bodies)
             self._reset(0)
         entries: list[tuple[KindCache, str, Entry]] = []
+        unreadable: list[tuple[KindCache, str]] = []
         while True:
             response = await self._store.range(
                 rpc.RangeRequest(
@@ -215,14 +244,18 @@ class WatchCache:
             for kv in response.kvs:
                 if place := self._place(kv.key):
                     kind, key = place
-                    if entry := _entry(kind.resource, key, kv.value, kv.mod_revision):
+                    if entry := entry_of(kind.resource, key, kv.value, kv.mod_revision):
                         entries.append((kind, key, entry))
+                    else:
+                        unreadable.append((kind, key))
             if not response.more:
                 break
             start = response.kvs[-1].key + b"\0"
         self._reset(revision)
         for kind, key, entry in entries:
             self._kinds[kind.resource.storage_prefix].entries[key] = entry
+        for kind, key in unreadable:
+            self._kinds[kind.resource.storage_prefix].unreadable.add(key)
         self._advance(revision)
         self.filled.set()
         log.info("watch cache filled", objects=len(entries), revision=revision)
@@ -260,8 +293,12 @@ class WatchCache:
             if place := self._place(kv.key):
                 kind, key = place
                 is_put = event.type == event.PUT
-                entry = _entry(kind.resource, key, kv.value, kv.mod_revision) if is_put else None
+                entry = entry_of(kind.resource, key, kv.value, kv.mod_revision) if is_put else None
                 kind.apply(key, entry, kv.mod_revision)
+                if is_put and entry is None:
+                    kind.unreadable.add(key)
+                else:
+                    kind.unreadable.discard(key)
                 if self._definer and kind.resource is self._definer.resource:
                     self._definer.apply(key, entry.body if entry else None)
                     self._cover(kv.mod_revision)
@@ -343,7 +380,7 @@ class WatchCache:
             yield from kind.watchers.all()
 
 
-def _entry(resource: Resource, key: str, value: bytes, revision: int) -> Entry | None:
+def entry_of(resource: Resource, key: str, value: bytes, revision: int) -> Entry | None:
     """The cached form of a stored value; None if it is not one of ours."""
     namespace, _, name = key.rpartition("/")
     try:
