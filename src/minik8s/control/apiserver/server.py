@@ -5,7 +5,7 @@ import contextlib
 import random
 import ssl
 from asyncio import sleep
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,15 +14,18 @@ from prometheus_client import CollectorRegistry
 
 from minik8s.api.errors import StatusError
 from minik8s.api.request import Request
-from minik8s.control.apiserver import http
+from minik8s.control.apiserver import http, resources
 from minik8s.control.apiserver.audit.log import AuditConfig, AuditLog
 from minik8s.control.apiserver.authn import openid
 from minik8s.control.apiserver.calls import Calls, CallsConfig
 from minik8s.control.apiserver.core import Core, CoreConfig
 from minik8s.control.apiserver.documents import Documents
+from minik8s.control.apiserver.encryption.keyring import Keyring
+from minik8s.control.apiserver.encryption.store import EncryptedStore, keyrings_by_prefix
 from minik8s.control.apiserver.grpc import GrpcFace
 from minik8s.control.apiserver.handler import Api
 from minik8s.control.apiserver.logs import KubeletClient
+from minik8s.control.apiserver.metered import MeteredStore
 from minik8s.control.apiserver.metrics import Counts, Metrics
 from minik8s.control.apiserver.storage import Store
 from minik8s.kit import health, tls
@@ -49,6 +52,7 @@ class Config:
     core: CoreConfig = field(default_factory=CoreConfig)
     calls: CallsConfig = field(default_factory=CallsConfig)
     audit: AuditConfig | None = None  # None: nothing is written
+    keyrings: Mapping[str, Keyring] = field(default_factory=dict)  # by resource: what is sealed in the store
     shutdown_delay_s: float = 0.0  # between saying "not ready" and taking no more connections
 
 
@@ -59,6 +63,10 @@ class ApiServer:
 
     def __init__(self, config: Config, store: Store, *, clock: Clock, rng: random.Random) -> None:
         self.registry = CollectorRegistry()
+        self._metrics = Metrics(self.registry, self._serves)
+        store = MeteredStore(store, self._metrics, clock=clock)
+        if config.keyrings:
+            store = EncryptedStore(store, keyrings_by_prefix(config.keyrings, resources.STORED))
         self.core = Core(config.core, store, clock=clock, rng=rng)
         self.listening = asyncio.Event()
         self.secure_port = config.secure_port
@@ -67,7 +75,6 @@ class ApiServer:
         self._store = store
         self._clock = clock
         self._rng = rng
-        self._metrics = Metrics(self.registry, self._serves)
         self._audit = AuditLog(config.audit, self.registry, clock=clock) if config.audit else None
         self._calls = Calls(config.calls, self._metrics, clock=clock, audit=self._audit)
         self._is_stopping = False
