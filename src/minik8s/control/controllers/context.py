@@ -8,7 +8,7 @@ one: a file here and a line in `ALL` of this package.
 import random
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from minik8s.api.kind import Kind, T
 from minik8s.client.client import Client
@@ -17,6 +17,9 @@ from minik8s.client.events import EventRecorder
 from minik8s.client.informer import Informer
 from minik8s.client.leader import Timing
 from minik8s.kit.clock import Clock
+
+if TYPE_CHECKING:
+    from minik8s.kit.jws import SigningKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +30,8 @@ class Config:
     cluster_cidr: str = ""  # "": nodes get no podCIDR
     node_cidr_mask_size: int = 24
     node_monitor_grace_s: float = 40.0  # without a sign of life: a node is Unknown
+    root_ca: str = ""  # PEM, for kube-root-ca.crt; "": it is not published
+    account_key: "SigningKey | None" = None  # fills Secrets with ServiceAccounts' tokens; None: they stay empty
     leader_elect: bool = True
     timing: Timing = field(default_factory=Timing)  # of the Lease
 
