@@ -101,7 +101,13 @@ DEFINITION = {
                 "additionalPrinterColumns": [{"name": "Count", "type": "integer", "jsonPath": ".spec.count"}],
                 "selectableFields": [{"jsonPath": ".spec.count"}],
             },
-            {"name": "v1beta1", "served": True, "storage": False, "deprecated": True},
+            {
+                "name": "v1beta1",
+                "served": True,
+                "storage": False,
+                "deprecated": True,
+                "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}},
+            },
         ],
     },
 }

@@ -79,7 +79,7 @@ def test_every_field_of_every_kind_is_described():
         for path in PATHS
         for name, schema in document(path)["components"]["schemas"].items()
         for field, value in schema.get("properties", {}).items()
-        if not value["description"]
+        if not value["description"] and not name.endswith((".JSONSchemaProps", ".ExternalDocumentation"))
     ]
     # Upstream has no words for these either.
     assert set(bare) == {

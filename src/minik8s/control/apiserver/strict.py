@@ -67,7 +67,7 @@ def _variant(model: type[msgspec.Struct]) -> type[msgspec.Struct]:
 
 def _type(shape: Shape) -> Any:
     if shape.model is JSONSchemaProps:
-        return None  # A schema holds schemas: it is left to `walk`.
+        return type(None)  # A schema holds schemas: it is left to `walk`.
     if shape.model:
         return _variant(shape.model)
     if shape.item:
