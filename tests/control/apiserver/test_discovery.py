@@ -10,6 +10,7 @@ GROUPS = [
     "events.k8s.io",
     "apps",
     "authentication.k8s.io",
+    "authorization.k8s.io",
     "autoscaling",
     "batch",
     "certificates.k8s.io",

@@ -20,7 +20,10 @@ from minik8s.control.apiserver.authn.assembly import AuthenticationConfig
 from minik8s.control.apiserver.authn.requests import TokenRequests
 from minik8s.control.apiserver.authn.reviews import Reviews
 from minik8s.control.apiserver.authz import modes
+from minik8s.control.apiserver.authz.escalation import EscalationCheck
+from minik8s.control.apiserver.authz.rbac import Policy
 from minik8s.control.apiserver.authz.reconcile import reconcile
+from minik8s.control.apiserver.authz.reviews import AccessReviews
 from minik8s.control.apiserver.bootstrap import bootstrap
 from minik8s.control.apiserver.compactor import Compactor
 from minik8s.control.apiserver.extensions.definitions import Definitions
@@ -64,11 +67,13 @@ class Core:
         self.definitions = Definitions(self.served)
         self.cache = WatchCache(store, resources.STORED, rng=rng, definer=self.definitions, config=config.watch_cache)
         self.registry = Registry(store, rng=rng)
-        chain = (*admission.CHAIN, ServiceAddresses(service_cidr=config.service_cidr, random=rng))
+        policy = Policy(self.cache)
+        self.authorizer = modes.build(config.authorization_modes, self.cache, policy)
+        addresses = ServiceAddresses(service_cidr=config.service_cidr, random=rng)
+        chain = (*admission.CHAIN, addresses, EscalationCheck(self.authorizer, policy))
         leases = Leases(store, clock=clock)
         looks = ObjectReader(self.registry, self.cache, resources.STORED)
         pipeline = Pipeline(self.registry, leases, looks, chain, quota=ResourceQuota(clock), clock=clock, rng=rng)
-        self.authorizer = modes.build(config.authorization_modes, self.cache)
         self.api = Api(self.served, Reader(self.registry, self.cache, rng=rng), pipeline, self.authorizer)
         self.authenticator = assembly.build(config.authentication, looks, self.authorizer, clock=clock)
         self._store = store
@@ -81,6 +86,11 @@ class Core:
         reviews = Reviews(self.authenticator, self.clock)
         self.api.answers["authentication.k8s.io", "tokenreviews"] = reviews.token
         self.api.answers["authentication.k8s.io", "selfsubjectreviews"] = reviews.oneself
+        access = AccessReviews(self.authorizer)
+        self.api.answers["authorization.k8s.io", "selfsubjectaccessreviews"] = access.oneself
+        self.api.answers["authorization.k8s.io", "selfsubjectrulesreviews"] = access.rules
+        self.api.answers["authorization.k8s.io", "subjectaccessreviews"] = access.subject
+        self.api.answers["authorization.k8s.io", "localsubjectaccessreviews"] = access.local
         tokens = TokenRequests(self.config.authentication.accounts, looks, self.clock, self._rng)
         self.api.answers["", "serviceaccounts/token"] = tokens.create
 

@@ -2,8 +2,7 @@
 
 from collections.abc import Sequence
 
-from minik8s.control.apiserver.authz.attributes import Authorizer
-from minik8s.control.apiserver.authz.chain import AlwaysAllow, AlwaysDeny, Chain
+from minik8s.control.apiserver.authz.chain import AlwaysAllow, AlwaysDeny, Chain, RuleSource
 from minik8s.control.apiserver.authz.node import NodeAuthorizer
 from minik8s.control.apiserver.authz.node_graph import NodeGraph
 from minik8s.control.apiserver.authz.rbac import Policy, RbacAuthorizer
@@ -24,9 +23,9 @@ def parse(text: str) -> tuple[str, ...]:
     return modes
 
 
-def build(modes: Sequence[str], cache: WatchCache) -> Chain:
-    """The authorizer of an apiserver."""
-    authorizers: list[Authorizer] = []
+def build(modes: Sequence[str], cache: WatchCache, policy: Policy) -> Chain:
+    """The authorizer of an apiserver; `policy` is that of mode RBAC."""
+    authorizers: list[RuleSource] = []
     for mode in modes:
         match mode:
             case "AlwaysAllow":
@@ -36,5 +35,5 @@ def build(modes: Sequence[str], cache: WatchCache) -> Chain:
             case "Node":
                 authorizers.append(NodeAuthorizer(NodeGraph(cache)))
             case "RBAC":
-                authorizers.append(RbacAuthorizer(Policy(cache)))
+                authorizers.append(RbacAuthorizer(policy))
     return Chain(authorizers)

@@ -62,9 +62,11 @@ class NodeAuthorizer:
                 return self._pod(node, attributes)
         return _ALLOW if any(rule.allows(attributes) for rule in self._rules) else NO_OPINION
 
-    async def rules_for(self, user: User, namespace: str) -> tuple[list[Rule], list[str]]:
+    async def rules_for(self, user: User, namespace: str) -> tuple[list[Rule], list[str], bool]:
         """None; of a node they cannot be listed."""
-        return [], [] if node_of(user) is None else ["node authorizer does not support user rule resolution"]
+        if node_of(user) is None:
+            return [], [], True
+        return [], ["node authorizer does not support user rule resolution"], False
 
     def _related(self, node: str, asked: Attributes) -> Verdict:
         if not asked.name:

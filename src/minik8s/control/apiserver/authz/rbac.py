@@ -164,10 +164,10 @@ class RbacAuthorizer:
                     return Verdict(Decision.ALLOW, grant.reason)
         return Verdict(Decision.NO_OPINION, f"RBAC: {aggregate(faults)}") if faults else NO_OPINION
 
-    async def rules_for(self, user: User, namespace: str) -> tuple[list[Rule], list[str]]:
-        """Every rule that holds for a user in a namespace, and why that may not be all."""
+    async def rules_for(self, user: User, namespace: str) -> tuple[list[Rule], list[str], bool]:
+        """Every rule that holds for a user in a namespace, and which roles are missing."""
         self.policy.catch_up()
-        return self.policy.rules_for(user, namespace)
+        return *self.policy.rules_for(user, namespace), True
 
 
 def role_not_found(namespace: str, name: str) -> str:

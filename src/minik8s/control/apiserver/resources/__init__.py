@@ -1,6 +1,12 @@
 """The kinds the apiserver serves; ALL is the one list that routes, discovery and OpenAPI are driven by."""
 
 from minik8s.control.apiserver.resource import Resource
+from minik8s.control.apiserver.resources.accessreview import (
+    LOCALSUBJECTACCESSREVIEWS,
+    SELFSUBJECTACCESSREVIEWS,
+    SELFSUBJECTRULESREVIEWS,
+    SUBJECTACCESSREVIEWS,
+)
 from minik8s.control.apiserver.resources.certificatesigningrequest import CERTIFICATESIGNINGREQUESTS
 from minik8s.control.apiserver.resources.clusterrole import CLUSTERROLES
 from minik8s.control.apiserver.resources.clusterrolebinding import CLUSTERROLEBINDINGS
@@ -76,6 +82,10 @@ ALL: tuple[Resource, ...] = (
     STATEFULSETS,
     SELFSUBJECTREVIEWS,
     TOKENREVIEWS,
+    LOCALSUBJECTACCESSREVIEWS,
+    SELFSUBJECTACCESSREVIEWS,
+    SELFSUBJECTRULESREVIEWS,
+    SUBJECTACCESSREVIEWS,
     HORIZONTALPODAUTOSCALERS,
     HORIZONTALPODAUTOSCALERS_V1,
     CRONJOBS,
