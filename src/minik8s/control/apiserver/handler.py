@@ -6,13 +6,14 @@ Transport. Everything a client sees is a Response, a watch, or a StatusError.
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from functools import partial
 
 import msgspec
 
 from minik8s.api import errors
 from minik8s.api.errors import StatusError
 from minik8s.api.request import Request, Response
-from minik8s.control.apiserver import versions, views
+from minik8s.control.apiserver import ownership, versions, views
 from minik8s.control.apiserver.authn import User
 from minik8s.control.apiserver.authz import attributes as authz
 from minik8s.control.apiserver.authz.attributes import Authorizer
@@ -131,8 +132,11 @@ class Handler:
 
     async def _write(self, resource: Resource, request: Request) -> Response:
         stored = versions.stored_version(resource)
-        pipeline, call = self._api.pipeline, Call(self._user, stored, request, resource)
+        creating = authz.of_request(self._user, replace(request, verb="create"))
+        may_create = partial(self._api.authorize, creating)
+        pipeline, call = self._api.pipeline, Call(self._user, stored, request, resource, may_create)
         _check_dry_run(request)
+        ownership.check_options(request)
         name = f"{request.resource}/{request.subresource}" if request.subresource else request.resource
         if request.verb == "create" and (answer := self._api.answers.get((resource.group, name))):
             return await answer(call)

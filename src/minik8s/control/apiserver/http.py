@@ -154,7 +154,8 @@ class _Face:
             body = await http.read()
             if body and protobuf.is_protobuf(content_type) and request.verb != "patch":
                 body, content_type = protobuf.to_json(body), JSON
-            request = replace(request, body=body, content_type=content_type)
+            agent = http.headers.get("User-Agent", "")
+            request = replace(request, body=body, content_type=content_type, user_agent=agent)
             call.received(request)
         response = await handler.call(request)
         call.answered(response.code, response.body)

@@ -66,7 +66,7 @@ def place(resource: Resource, document: Document, *, namespace: str, name: str) 
 def stamp(resource: Resource, document: Document, *, now: str, rng: random.Random) -> None:
     """Make a document one that begins to exist: identity, time, a name if it asks for one."""
     metadata = document["metadata"]
-    for name in (*_SERVER_OWNED, "resourceVersion", "selfLink", "managedFields"):
+    for name in (*_SERVER_OWNED, "resourceVersion", "selfLink"):
         metadata.pop(name, None)
     if prefix := metadata.get("generateName"):
         metadata.setdefault("name", prefix[: 63 - _SUFFIX_LENGTH] + ids.new_suffix(rng, _SUFFIX_LENGTH))
@@ -84,7 +84,6 @@ def carry_over(resource: Resource, new: Document, old: Document) -> None:
         raise errors.conflict(resource.plural, resource.group, kept["name"], why)
     if given.get("resourceVersion") not in (None, "", kept["resourceVersion"]):
         raise errors.conflict(resource.plural, resource.group, kept["name"])
-    given.pop("managedFields", None)
     given.pop("selfLink", None)
     for name in (*_SERVER_OWNED, "resourceVersion", "generateName"):
         if name in kept:

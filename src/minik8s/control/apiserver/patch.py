@@ -5,17 +5,18 @@ one that cannot be applied to this object is 422.
 """
 
 import copy
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 
 from minik8s.api import errors
 from minik8s.api.errors import StatusError
-from minik8s.api.request import APPLY_PATCH, JSON_PATCH, MERGE_PATCH, STRATEGIC_MERGE_PATCH, Request
-from minik8s.control.apiserver import strategic
-from minik8s.control.apiserver.resource import Document
+from minik8s.api.request import APPLY_PATCH, JSON, JSON_PATCH, MERGE_PATCH, STRATEGIC_MERGE_PATCH, Request
+from minik8s.control.apiserver import schema, strategic, strict
+from minik8s.control.apiserver.resource import Document, Resource
 
-ACCEPTED = (JSON_PATCH, MERGE_PATCH, STRATEGIC_MERGE_PATCH)  # apply patches: not yet
+ACCEPTED = (JSON_PATCH, MERGE_PATCH, STRATEGIC_MERGE_PATCH, APPLY_PATCH)
 _OPERATIONS_MAX = 10_000  # as upstream, against quadratic work
 
 
@@ -24,15 +25,14 @@ def media_type(content_type: str) -> str:
     return content_type.partition(";")[0].strip().lower()
 
 
-def parse(request: Request) -> Any:
+def parse(request: Request, resource: Resource) -> Any:
     """The patch in a request's body. Raises StatusError UnsupportedMediaType, BadRequest."""
     kind = media_type(request.content_type)
-    if kind not in ACCEPTED:
-        accepted = ", ".join(ACCEPTED)
-        what = "server-side apply is not supported yet; " if kind.startswith(APPLY_PATCH.rpartition("+")[0]) else ""
+    accepted = [each for each in ACCEPTED if each != STRATEGIC_MERGE_PATCH or not resource.custom]
+    if kind not in accepted:
         raise StatusError(
             "UnsupportedMediaType",
-            f"{what}the body of the request was in an unknown format - accepted media types include: {accepted}",
+            f"the body of the request was in an unknown format - accepted media types include: {', '.join(accepted)}",
         )
     try:
         patch = msgspec.json.decode(request.body)
@@ -47,6 +47,30 @@ def parse(request: Request) -> Any:
     elif not isinstance(patch, dict):
         raise errors.bad_request("error decoding patch: a merge patch is an object")
     return patch
+
+
+def parse_config(request: Request, resource: Resource, field_validation: str) -> tuple[Document, list[str]]:
+    """The configuration in the body of an apply, and warnings. Raises StatusError BadRequest."""
+    is_json = request.body.lstrip()[:1] == b"{"
+    try:
+        config = schema.parse(request.body, JSON if is_json else APPLY_PATCH, resource.kind)
+    except StatusError as error:
+        raise errors.bad_request(f"error decoding YAML: {error.message}") from None
+    repeated = [f'key "{name}" already set in map' for name in _repeated(config)]
+    if repeated and field_validation == "Strict":
+        raise errors.bad_request(f"error strict decoding YAML: error unmarshaling JSON: {', '.join(repeated)}")
+    if not isinstance(config.setdefault("metadata", {}), dict):
+        raise errors.bad_request("error decoding YAML: metadata must be an object")
+    if config.get("kind") != resource.kind:
+        raise errors.bad_request(f"invalid object type: {config.get('apiVersion', '')}, Kind={config.get('kind', '')}")
+    return schema.without_nulls(config), repeated if field_validation == "Warn" else []
+
+
+def _repeated(node: Any) -> Iterator[str]:
+    if isinstance(node, strict.Repeated):
+        yield from node.names
+    for below in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
+        yield from _repeated(below)
 
 
 def apply(document: Document, patch: Any, content_type: str, model: type) -> Document:

@@ -10,25 +10,32 @@ again, unless the client named the resourceVersion it meant. A write that change
 import contextlib
 import copy
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import msgspec
 
 from minik8s.api import errors
+from minik8s.api.errors import StatusError
 from minik8s.api.request import Request, Response
-from minik8s.control.apiserver import deletion, metadata, patch, schema, versions
+from minik8s.control.apiserver import deletion, metadata, ownership, patch, schema, versions
 from minik8s.control.apiserver.admission.attributes import Attributes, Plugin, Reader
 from minik8s.control.apiserver.admission.resource_quota import ResourceQuota
 from minik8s.control.apiserver.authn import User
 from minik8s.control.apiserver.leases import Leases
 from minik8s.control.apiserver.registry import ClaimTaken, Overtaken, Registry, Rewrite, Stored, Superseded, key_of
 from minik8s.control.apiserver.resource import Claim, Document, Resource
+from minik8s.control.apiserver.resources.scale import SCALES, read_config
 from minik8s.control.apiserver.views import OBJECT, Binding, View, bind
 from minik8s.kit.clock import Clock, timestamp
 
 _CREATE_ATTEMPTS = 8  # of generated names and addresses, as upstream
 _REWRITE_ATTEMPTS = 6
+
+
+async def _may() -> None:
+    """The leave of those whose leave is not asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +46,8 @@ class Call:
     resource: Resource
     request: Request
     asked: Resource | None = None  # the version the client speaks, if it is not the stored one
+    # Raises StatusError Forbidden unless the user may create the object too: an apply does if there is none.
+    may_create: Callable[[], Awaitable[None]] = _may
 
     @property
     def is_dry_run(self) -> bool:
@@ -91,11 +100,20 @@ class Pipeline:
         if asked["metadata"].get("resourceVersion"):
             raise errors.bad_request("resourceVersion should not be set on objects to be created")
         metadata.place(resource, asked, namespace=request.namespace, name=request.name)
+        return await self._make(call, view, asked, warnings)
+
+    async def _make(
+        self, call: Call, view: View, asked: Document, warnings: Sequence[str], *, is_applied: bool = False
+    ) -> Response:
+        """Create what is asked for. An applied object brings its managedFields."""
+        resource, request = call.resource, call.request
         for attempt in range(1, _CREATE_ATTEMPTS + 1):
             document = copy.deepcopy(asked)
+            owned = document["metadata"].pop("managedFields", None)
             metadata.stamp(resource, document, now=timestamp(self._clock), rng=self._rng)
             resource.prepare_create(document)
             resource.default(document)
+            self._own(call, None, document, owned, is_applied=is_applied)
             told = (*warnings, *await self._admit(call, document, None, view))
             name = document["metadata"]["name"]
             claims = resource.claims(document)
@@ -131,7 +149,9 @@ class Pipeline:
     async def patch(self, call: Call, view: View) -> Response:
         """PATCH of an object or of a subresource."""
         request, shown = call.request, view.resource or call.resource
-        operations = patch.parse(request)
+        if ownership.is_apply(request):
+            return await self._apply(call, view)
+        operations = patch.parse(request, shown)
 
         def change(old: Document) -> tuple[Document, list[str]]:
             seen = view.read(copy.deepcopy(old))
@@ -141,6 +161,60 @@ class Pipeline:
             return view.write(old, checked), warnings
 
         return await self._rewrite(call, view, change)
+
+    async def _apply(self, call: Call, view: View) -> Response:
+        """Server-side apply, which makes the object if there is none."""
+        request, shown = call.request, view.resource or call.resource
+        config, warnings = patch.parse_config(request, shown, call.field_validation)
+        metadata.place(call.resource, config, namespace=request.namespace, name=request.name)
+        asked = call.asked or call.resource
+        if view.resource is SCALES:
+            config = read_config(asked, config)
+
+        def change(live: Document | None) -> tuple[Document, list[str]]:
+            now = timestamp(self._clock)
+            seen = live if live is None or view.resource in (None, SCALES) else view.read(live)
+            applied, owned = ownership.after_apply(call.resource, asked, request, seen, config, now)
+            if view.resource is SCALES:
+                applied = view.read(applied)
+            checked, told = schema.check(applied, shown, call.field_validation)
+            metadata.place(call.resource, checked, namespace=request.namespace, name=request.name)
+            new = view.write(live or {}, checked)
+            new["metadata"]["managedFields"] = owned
+            return new, [*warnings, *told]
+
+        for _ in range(_REWRITE_ATTEMPTS):
+            try:
+                return await self._rewrite(call, view, change, is_applied=True)
+            except StatusError as error:
+                if error.reason != "NotFound" or request.subresource or error.name != request.name:
+                    raise
+            if uid := config["metadata"].get("uid"):
+                why = f"uid mismatch: the provided object specified uid {uid}, and no existing object was found"
+                raise errors.conflict(call.resource.plural, call.resource.group, request.name, why)
+            await call.may_create()
+            new, told = change(None)
+            new["metadata"].pop("resourceVersion", None)
+            try:
+                making = replace(call, request=replace(request, verb="create"))
+                return await self._make(making, view, new, told, is_applied=True)
+            except StatusError as error:
+                if error.reason != "AlreadyExists":
+                    raise
+        raise errors.conflict(call.resource.plural, call.resource.group, request.name)
+
+    def _own(self, call: Call, old: Document | None, new: Document, given: Any, *, is_applied: bool = False) -> None:
+        """Note in managedFields whose fields this write touches. `given` is what the client says they were."""
+        request = call.request
+        if is_applied:
+            owned = given
+        elif request.subresource == "binding":  # as upstream
+            owned = (old or new)["metadata"].get("managedFields")
+        else:
+            asked = call.asked or call.resource
+            owned = ownership.after_write(call.resource, asked, request, old, new, given, timestamp(self._clock))
+        if owned:
+            new["metadata"]["managedFields"] = owned
 
     async def bind(self, call: Call) -> Response:
         """POST to pods/binding. Raises StatusError Conflict if the pod is bound."""
@@ -185,7 +259,7 @@ class Pipeline:
         marked = await self._at(call.resource).update(stored, verdict.document)
         return Response(marked.body, marked.revision)
 
-    async def _rewrite(self, call: Call, view: View, change: _Change) -> Response:
+    async def _rewrite(self, call: Call, view: View, change: _Change, *, is_applied: bool = False) -> Response:
         """Compute the object anew from what is stored, and replace it."""
         resource = call.resource
         stored = await self._load(call)
@@ -193,11 +267,13 @@ class Pipeline:
             old = stored.document()
             new, warnings = change(copy.deepcopy(old))
             metadata.carry_over(resource, new, old)
+            owned = new["metadata"].pop("managedFields", None)
             asked = resource.claims(new)
             if not call.request.subresource:
                 _keep_status(resource, new, old)
                 resource.default(new)
                 resource.prepare_update(new, old)
+            self._own(call, old, new, owned, is_applied=is_applied)
             told = (*warnings, *await self._admit(call, new, old, view))
             if call.request.subresource != "binding":  # as upstream
                 metadata.bump_generation(new, old)
@@ -216,11 +292,8 @@ class Pipeline:
             return Response(body, revision, 200, told)
         raise errors.conflict(resource.plural, resource.group, call.request.name)
 
-    async def _replace(
-        self, call: Call, stored: Stored, old: Document, new: Document, view: View
-    ) -> tuple[bytes, int]:
+    async def _replace(self, call: Call, stored: Stored, old: Document, new: Document, view: View) -> tuple[bytes, int]:
         """(body, revision) after writing `new` over `stored`; nothing is written if they are equal."""
-        resource = call.resource
         if new == old and stored.is_current:
             return stored.body, stored.revision
         async with self._charge(call, new, old, view) as beside:

@@ -106,7 +106,7 @@ def _checked(
             tree = resource.custom.prune(tree, findings.faults)
         else:
             if is_plain and has_nulls:
-                tree = _without_nulls(tree)
+                tree = without_nulls(tree)
             if not is_plain or not conforms(tree, resource.model):
                 tree = walk(tree, resource.model, findings)
             canonicalize(tree, resource.model)
@@ -121,11 +121,11 @@ def _checked(
     return tree, list(findings.faults) if field_validation == "Warn" else []
 
 
-def _without_nulls(node: Any) -> Any:
+def without_nulls(node: Any) -> Any:
     """A copy in which what is null is absent. In lists null stays: it has a place there, which `walk` fills."""
     if type(node) is dict:
-        return {key: _without_nulls(value) for key, value in node.items() if value is not None}
-    return [_without_nulls(item) for item in node] if type(node) is list else node
+        return {key: without_nulls(value) for key, value in node.items() if value is not None}
+    return [without_nulls(item) for item in node] if type(node) is list else node
 
 
 def _depth_exceeds(tree: Any, depth_max: int) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 
 from lightkube.models.autoscaling_v1 import Scale
 
-from minik8s.api.errors import Cause, invalid
+from minik8s.api.errors import Cause, bad_request, invalid
 from minik8s.api.selectors import from_label_selector
 from minik8s.control.apiserver.causes import not_negative
 from minik8s.control.apiserver.duration import age
@@ -39,6 +39,19 @@ def _selector(target: Document, spec: Document) -> str:
     if target.get("kind") == "ReplicationController":
         given = {"matchLabels": given or {}}
     return str(from_label_selector(given) or "")
+
+
+def read_config(target: Resource, config: Document) -> Document:
+    """What applying a Scale says of the object it is the scale of. Raises StatusError BadRequest."""
+    if (config.get("apiVersion"), config.get("kind")) != (SCALES.api_version, SCALES.kind):
+        given = config.get("apiVersion", "")
+        raise bad_request(
+            "Incorrect version specified in apply patch. Specified patch version: "
+            f"{given}, expected: {SCALES.api_version}"
+        )
+    identity = {"apiVersion": target.api_version, "kind": target.kind}
+    spec = {"replicas": config["spec"]["replicas"]} if "replicas" in (config.get("spec") or {}) else {}
+    return identity | {"metadata": config["metadata"], "spec": spec}
 
 
 def write_scale(target: Document, scale: Document) -> Document:
