@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from minik8s.cli.admission_flags import admission, admission_flags
 from minik8s.cli.authentication_flags import authentication, authentication_flags
 from minik8s.cli.operations_flags import operations, operations_flags
 from minik8s.control.apiserver.authz import modes
@@ -44,6 +45,7 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--kubelet-client-certificate", type=_FILE, help="Our client certificate for kubelets.")
 @click.option("--kubelet-client-key", type=_FILE, help="Its key.")
 @authentication_flags
+@admission_flags
 @operations_flags
 @click.option("--health-port", default=0, help="Serve /readyz and /metrics on this loopback port.  [default: none]")
 @click.option("--log-level", default="info", show_default=True, help="debug, info, warning or error.")
@@ -94,6 +96,7 @@ def command(
             secure_port=secure_port,
             authorization_modes=_modes(authorization_mode),
             authentication=who,
+            admission=admission(flags),
         ),
         **operations(flags),
     )

@@ -96,6 +96,7 @@ class _Layout:
             "client-ca-file": serving.ca_file,
             "service-account-signing-key-file": certificates.accounts_key(),
             "service-cluster-ip-range": self._cluster.service_cidr,
+            "allow-loopback-endpoints": None,  # Pods of the process engine live on 127.0.0.0/8.
             "kubelet-certificate-authority": kubelet_client.ca_file,
             "kubelet-client-certificate": kubelet_client.cert_file,
             "kubelet-client-key": kubelet_client.key_file,

@@ -22,7 +22,7 @@ NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
 
 
 async def bootstrap(handler: Handler, *, service_address: str, bind_address: str, secure_port: int) -> None:
-    """Create what is missing. Raises StatusError when the store does not answer."""
+    """Create what is missing; no endpoints without `bind_address`. Raises StatusError when the store does not answer."""
     for name in NAMESPACES:
         await _create(handler, "namespaces", "", {"metadata": {"name": name}})
     service = {
@@ -43,7 +43,8 @@ async def bootstrap(handler: Handler, *, service_address: str, bind_address: str
         "endpoints": [{"addresses": [bind_address], "conditions": {"ready": True}}],
         "ports": [{"name": "https", "port": secure_port, "protocol": "TCP"}],
     }
-    await _create(handler, "endpointslices", "default", endpoints, group="discovery.k8s.io")
+    if bind_address:
+        await _create(handler, "endpointslices", "default", endpoints, group="discovery.k8s.io")
     for name, value in SYSTEM_CLASSES.items():
         await _create(
             handler, "priorityclasses", "", {"metadata": {"name": name}, "value": value}, group="scheduling.k8s.io"

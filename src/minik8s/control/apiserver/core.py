@@ -11,9 +11,11 @@ from dataclasses import dataclass, field
 from ipaddress import ip_network
 
 from minik8s.api.errors import StatusError
-from minik8s.control.apiserver import admission, authn, resources
+from minik8s.control.apiserver import authn, resources
+from minik8s.control.apiserver.admission.dynamic import assembly as dynamic
 from minik8s.control.apiserver.admission.reader import ObjectReader
 from minik8s.control.apiserver.admission.resource_quota import ResourceQuota
+from minik8s.control.apiserver.admission.selection import QUOTA, AdmissionConfig
 from minik8s.control.apiserver.allocation import ServiceAddresses
 from minik8s.control.apiserver.authn import assembly
 from minik8s.control.apiserver.authn.assembly import AuthenticationConfig
@@ -33,6 +35,7 @@ from minik8s.control.apiserver.leases import Leases
 from minik8s.control.apiserver.pipeline import Pipeline
 from minik8s.control.apiserver.reads import Reader
 from minik8s.control.apiserver.registry import Registry
+from minik8s.control.apiserver.resources.specialip import is_loopback
 from minik8s.control.apiserver.served import Served
 from minik8s.control.apiserver.storage import Store, StoreError
 from minik8s.control.apiserver.watchcache import WatchCache, WatchCacheConfig
@@ -52,6 +55,7 @@ class CoreConfig:
     secure_port: int = 6443
     authorization_modes: tuple[str, ...] = modes.DEFAULT_MODES  # in the order they are asked
     authentication: AuthenticationConfig = field(default_factory=AuthenticationConfig)
+    admission: AdmissionConfig = field(default_factory=AdmissionConfig)
     compaction_interval_s: float = 300.0
     watch_cache: WatchCacheConfig = field(default_factory=WatchCacheConfig)
 
@@ -70,10 +74,14 @@ class Core:
         policy = Policy(self.cache)
         self.authorizer = modes.build(config.authorization_modes, self.cache, policy)
         addresses = ServiceAddresses(service_cidr=config.service_cidr, random=rng)
-        chain = (*admission.CHAIN, addresses, EscalationCheck(self.authorizer, policy))
         leases = Leases(store, clock=clock)
         looks = ObjectReader(self.registry, self.cache, resources.STORED)
-        pipeline = Pipeline(self.registry, leases, looks, chain, quota=ResourceQuota(clock), clock=clock, rng=rng)
+        self.webhooks = WebhookClient(looks, rng=rng)
+        builtin = config.admission.chain()
+        asked = dynamic.plugins(self.cache, self.served, self.webhooks, self.authorizer, before=builtin, rng=rng)
+        chain = (*builtin, *asked, addresses, EscalationCheck(self.authorizer, policy))
+        quota = ResourceQuota(clock) if config.admission.is_on(QUOTA) else None
+        pipeline = Pipeline(self.registry, leases, looks, chain, quota=quota, clock=clock, rng=rng)
         self.api = Api(self.served, Reader(self.registry, self.cache, rng=rng), pipeline, self.authorizer)
         self.authenticator = assembly.build(config.authentication, looks, self.authorizer, clock=clock)
         self._store = store
@@ -122,7 +130,7 @@ class Core:
                 await bootstrap(
                     handler,
                     service_address=address,
-                    bind_address=self.config.bind_address,
+                    bind_address=self._own_address(),
                     secure_port=self.config.secure_port,
                 )
                 if "RBAC" in self.config.authorization_modes:
@@ -131,6 +139,11 @@ class Core:
             except StatusError as error:
                 log.warning("cannot create the first objects yet", error=error.message)
                 await sleep(backoff.next_s())
+
+    def _own_address(self) -> str:
+        """Where the service `kubernetes` leads; "" for nowhere: a loopback address may be no endpoint."""
+        address = self.config.bind_address
+        return "" if is_loopback(address) and not self.config.admission.allow_loopback_endpoints else address
 
     async def _ask_version(self) -> None:
         """Learn whether the store's progress announcements can be believed."""

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -69,6 +70,10 @@ class Cluster:
 
 @contextlib.asynccontextmanager
 async def cluster(config: CoreConfig | None = None, **more: Any) -> AsyncIterator[Cluster]:
+    """An apiserver; pods need no ServiceAccount, as nothing here makes any."""
+    config = config or CoreConfig()
+    disabled = (*config.admission.disabled, "ServiceAccount")
+    config = replace(config, admission=replace(config.admission, disabled=disabled))
     async with local_core(config=config, **more) as core:
         made = Cluster(core)
         yield made
