@@ -18,6 +18,7 @@ from minik8s.control.apiserver.admission.pod_node_selector import PodNodeSelecto
 from minik8s.control.apiserver.admission.pod_security import PodSecurity
 from minik8s.control.apiserver.admission.priority import Priority
 from minik8s.control.apiserver.admission.runtime_class import RuntimeClass
+from minik8s.control.apiserver.admission.service_account import ServiceAccount
 from minik8s.control.apiserver.admission.storage_protection import StorageObjectInUseProtection
 from minik8s.control.apiserver.admission.taint_nodes import TaintNodesByCondition
 from minik8s.control.apiserver.admission.tolerations import DefaultTolerationSeconds
@@ -26,6 +27,7 @@ ALL: tuple[Plugin, ...] = (
     NamespaceLifecycle(),  # First: what has no namespace is of no interest to the others.
     AlwaysPullImages(),
     LimitRanger(),  # Before what looks at requests: defaults count as if they had been sent.
+    ServiceAccount(),
     NodeRestriction(),  # Refuses before anything is filled in, so that it judges what the node itself sent.
     CertificateRequester(),
     TaintNodesByCondition(),
