@@ -15,6 +15,7 @@ from minik8s.api import errors
 from minik8s.api.errors import StatusError
 from minik8s.api.request import Response
 from minik8s.control.apiserver import schema
+from minik8s.control.apiserver.admission.node_restriction import check_token
 from minik8s.control.apiserver.authn.accounts import AccountConfig, Objects, bound_claims
 from minik8s.control.apiserver.causes import invalid
 from minik8s.control.apiserver.pipeline import Call
@@ -54,6 +55,8 @@ class TokenRequests:
         if fault := _fault(expiration_s):
             field = "spec.expirationSeconds"
             raise errors.invalid("TokenRequest", TOKENREQUESTS.group, "", [invalid(field, expiration_s, fault)])
+        reference = spec.get("boundObjectRef")
+        await check_token(call.user, request.namespace, request.name, reference, self.objects)
         account = await self.objects.get("serviceaccounts", request.namespace, request.name)
         if account is None:
             raise call.not_found()
@@ -62,7 +65,7 @@ class TokenRequests:
                 f"requested expiration of {expiration_s} seconds shortened to {self.config.expiration_s_max} seconds"
             )
             expiration_s = self.config.expiration_s_max
-        bound = await self._bound(account, spec.get("boundObjectRef"))
+        bound = await self._bound(account, reference)
         audiences = spec.get("audiences") or list(self.config.api_audiences)
         now_s = self.clock.now_s()
         claims = bound_claims(
