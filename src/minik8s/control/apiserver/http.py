@@ -71,9 +71,10 @@ class _Face:
 
     @web.middleware
     async def frame(
-        self, http: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+        self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
         """Turn failures into a Status, and add the headers every answer has."""
+        http = request  # aiohttp insists on the name of the parameter; here a Request is another thing.
         # As upstream: who calls may choose the id by which audit knows the request.
         http[_AUDIT_ID] = http.headers.get("Audit-ID", "")[:_AUDIT_ID_CHARS_MAX] or ids.new_uuid(self._rng)
         try:

@@ -14,6 +14,7 @@ from types import MappingProxyType
 
 import msgspec
 from lightkube.models.apiextensions_v1 import JSONSchemaProps
+from lightkube.models.resource_v1 import Counter, DeviceAttribute, DeviceCapacity, NodeAllocatableResourceMapping
 
 # Forms: object, list, map, any, schema (an object, or what JSON schema allows in its place); string int32 int64 bool number bytes quantity time microtime int-or-string.
 _SCALARS = {
@@ -34,7 +35,7 @@ _INT64 = re.compile(
 )
 # Maps hold strings but for these.
 _QUANTITY_MAPS = re.compile(
-    "allocatable|allocatedResources|capacity|default|defaultRequest|hard|limits|max|maxLimitRequestRatio|min|overhead|"
+    "allocatable|allocatedResources|capacity|consumedCapacity|default|defaultRequest|hard|limits|max|maxLimitRequestRatio|min|overhead|"
     "podFixed|requests|resources|used"
 )
 
@@ -58,6 +59,11 @@ _SPECIAL: dict[str, Shape] = {
     "CertificateSigningRequestSpec.extra": _TEXTS,
     "CertificateSigningRequestStatus.certificate": _BYTES,
     "PodDisruptionBudgetStatus.disruptedPods": Shape("map", item=Shape("time")),
+    "Device.attributes": Shape("map", item=Shape("object", DeviceAttribute)),
+    "Device.capacity": Shape("map", item=Shape("object", DeviceCapacity)),
+    "Device.nodeAllocatableResourceMappings": Shape("map", item=Shape("object", NodeAllocatableResourceMapping)),
+    "CounterSet.counters": Shape("map", item=Shape("object", Counter)),
+    "DeviceCounterConsumption.counters": Shape("map", item=Shape("object", Counter)),
     "JSONSchemaProps.properties": Shape("map", item=Shape("object", JSONSchemaProps)),
     "JSONSchemaProps.patternProperties": Shape("map", item=Shape("object", JSONSchemaProps)),
     "JSONSchemaProps.definitions": Shape("map", item=Shape("object", JSONSchemaProps)),
