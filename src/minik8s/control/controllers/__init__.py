@@ -1,6 +1,7 @@
 """Controllers: each brings one kind of thing closer to what its spec says. ALL is what `manager` runs."""
 
 from minik8s.control.controllers.accounttokens import AccountTokensController
+from minik8s.control.controllers.clusterroleaggregation import ClusterRoleAggregationController
 from minik8s.control.controllers.deployment import DeploymentController
 from minik8s.control.controllers.endpointslice import EndpointSliceController
 from minik8s.control.controllers.garbage import GarbageCollector
@@ -25,5 +26,6 @@ ALL = (
     NodeLifecycleController,
     NamespaceController,
     ResourceQuotaController,
+    ClusterRoleAggregationController,
     GarbageCollector,
 )
