@@ -4,6 +4,7 @@
 """
 
 import asyncio
+import contextlib
 import random
 import re
 from asyncio import sleep
@@ -39,6 +40,7 @@ from minik8s.control.apiserver.resources.specialip import is_loopback
 from minik8s.control.apiserver.served import Served
 from minik8s.control.apiserver.storage import Store, StoreError
 from minik8s.control.apiserver.watchcache import WatchCache, WatchCacheConfig
+from minik8s.control.apiserver.webhook_client import WebhookClient
 from minik8s.kit.backoff import Backoff
 from minik8s.kit.clock import Clock
 from minik8s.kit.log import get_logger
@@ -110,7 +112,9 @@ class Core:
 
     async def run(self) -> None:
         """Follow the store, make what every cluster has, and compact, until cancelled."""
-        async with asyncio.TaskGroup() as group:
+        async with contextlib.AsyncExitStack() as stack:
+            stack.push_async_callback(self.webhooks.close)
+            group = await stack.enter_async_context(asyncio.TaskGroup())
             group.create_task(self.cache.run())
             group.create_task(self._compactor.run())
             group.create_task(

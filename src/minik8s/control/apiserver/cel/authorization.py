@@ -1,11 +1,12 @@
 """Kubernetes' authorizer library: what an expression may ask about who may do what.
 
 Authorizers answer asynchronously, expressions do not wait: a question that has not been answered yet ends the
-evaluation (Undecided), and whoever evaluates finds the answer and evaluates again (`admission/cel_context`).
+evaluation (Undecided), and whoever evaluates finds the answer and evaluates again (`admission/dynamic/expressions`).
 """
 
+import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from minik8s.control.apiserver.authn import User
@@ -33,9 +34,18 @@ class Authorizer(Opaque):
     """Questions in the name of a user. `answers` are those known so far; failures to find out are texts."""
 
     user: User
-    answers: dict[Attributes, Verdict] = field(default_factory=dict)
+    answers: dict[Attributes, Verdict] = dataclasses.field(default_factory=dict)
+    request: Mapping[str, Any] | None = None  # the AdmissionRequest, for `authorizer.requestResource`
 
     type_name = AUTHORIZER.name
+
+    def field(self, name: str) -> "Check":
+        """`requestResource`. Raises CelError."""
+        if name != "requestResource" or self.request is None:
+            raise CelError(f"no such field: {name}")
+        asked = self.request["requestResource"]
+        about = [self.request.get(each, "") for each in ("requestSubResource", "namespace", "name")]
+        return Check(self, Attributes(self.user, "", asked["group"], asked["version"], asked["resource"], *about))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,25 +93,6 @@ def _service_account(authorizer: Authorizer, namespace: str, name: str) -> Autho
     groups = ("system:serviceaccounts", f"system:serviceaccounts:{namespace}", "system:authenticated")
     return Authorizer(User(f"system:serviceaccount:{namespace}:{name}", groups), authorizer.answers)
 
-
-def _request_resource(authorizer: Authorizer, request: Mapping[str, Any]) -> Check:
-    asked = request["resource"]
-    return Check(
-        authorizer,
-        Attributes(
-            authorizer.user,
-            "",
-            asked["group"],
-            asked["version"],
-            asked["resource"],
-            request.get("subResource", ""),
-            request.get("namespace", ""),
-            request.get("name", ""),
-        ),
-    )
-
-
-request_resource = _request_resource
 
 AUTHORIZATION = (
     method("path", f"{AUTHORIZER.name} string", CHECK, _path),

@@ -354,7 +354,7 @@ def select(value: Any, field: str, plain: str) -> Any:
                 return value[name]
         raise CelError(f"no such key: {field}")
     if isinstance(value, Opaque):
-        raise CelError(f"no such field: {field}")
+        return value.field(field)
     raise CelError(f"type '{type_name(value)}' does not support field selection")
 
 

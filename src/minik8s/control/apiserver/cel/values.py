@@ -56,7 +56,13 @@ NONE = Optional(None, is_present=False)
 class Opaque:
     """A value of a library: an address, a quantity. Subclasses name their type and say when they are equal."""
 
+    __slots__ = ()
+
     type_name = "opaque"
+
+    def field(self, name: str) -> Any:
+        """A field of it; there are none, as a rule. Raises CelError."""
+        raise CelError(f"no such field: {name}")
 
 
 class Message(dict[str, Any]):

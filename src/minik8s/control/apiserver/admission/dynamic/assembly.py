@@ -1,0 +1,39 @@
+"""Dynamic admission put together. Called by `core`."""
+
+import random
+from collections.abc import Iterable, Sequence
+
+from minik8s.control.apiserver.admission.attributes import Plugin
+from minik8s.control.apiserver.admission.dynamic import webhooks
+from minik8s.control.apiserver.admission.dynamic.configurations import Configurations
+from minik8s.control.apiserver.admission.dynamic.webhooks import Means, MutatingWebhooks, ValidatingWebhooks
+from minik8s.control.apiserver.authz.attributes import Authorizer
+from minik8s.control.apiserver.resource import Resource
+from minik8s.control.apiserver.resources.mutatingwebhookconfiguration import MUTATINGWEBHOOKCONFIGURATIONS
+from minik8s.control.apiserver.resources.validatingwebhookconfiguration import VALIDATINGWEBHOOKCONFIGURATIONS
+from minik8s.control.apiserver.served import Served
+from minik8s.control.apiserver.watchcache import WatchCache
+from minik8s.control.apiserver.webhook_client import WebhookClient
+
+
+def plugins(
+    cache: WatchCache,
+    served: Served,
+    client: WebhookClient,
+    authorizer: Authorizer,
+    *,
+    before: Sequence[Plugin],
+    rng: random.Random,
+) -> tuple[Plugin, ...]:
+    """The plugins, in upstream's order; `before` are those that look again at what webhooks change."""
+
+    def versions(resource: Resource) -> Iterable[Resource]:
+        return [each for each in served.all if (each.group, each.plural) == (resource.group, resource.plural)]
+
+    means = Means(client, authorizer, versions, rng)
+    mutating = Configurations(cache, MUTATINGWEBHOOKCONFIGURATIONS, webhooks.parse)
+    validating = Configurations(cache, VALIDATINGWEBHOOKCONFIGURATIONS, webhooks.parse)
+    return (
+        MutatingWebhooks(mutating, means, before),
+        ValidatingWebhooks(validating, means),
+    )
