@@ -3,6 +3,7 @@
 from minik8s.control.controllers.accounttokens import AccountTokensController
 from minik8s.control.controllers.clusterroleaggregation import ClusterRoleAggregationController
 from minik8s.control.controllers.deployment import DeploymentController
+from minik8s.control.controllers.disruption import DisruptionController
 from minik8s.control.controllers.endpointslice import EndpointSliceController
 from minik8s.control.controllers.garbage import GarbageCollector
 from minik8s.control.controllers.namespace import NamespaceController
@@ -12,6 +13,7 @@ from minik8s.control.controllers.replicaset import ReplicaSetController
 from minik8s.control.controllers.resourcequota import ResourceQuotaController
 from minik8s.control.controllers.rootca import RootCaController
 from minik8s.control.controllers.serviceaccount import ServiceAccountController
+from minik8s.control.controllers.storageprotection import ClaimProtectionController, VolumeProtectionController
 from minik8s.control.controllers.tokencleaner import TokenCleaner
 
 ALL = (
@@ -26,6 +28,9 @@ ALL = (
     NodeLifecycleController,
     NamespaceController,
     ResourceQuotaController,
+    DisruptionController,
+    ClaimProtectionController,
+    VolumeProtectionController,
     ClusterRoleAggregationController,
     GarbageCollector,
 )
