@@ -15,7 +15,7 @@ from minik8s.api import errors
 from minik8s.api.errors import StatusError
 from minik8s.api.request import Request, Response, WatchEvent
 from minik8s.api.selectors import parse_fields, parse_labels
-from minik8s.control.apiserver.history import History
+from minik8s.control.apiserver.history import History, too_old
 from minik8s.control.apiserver.listoptions import NEWEST, Token, parse_list, parse_revision, parse_watch
 from minik8s.control.apiserver.registry import Page, Registry, Stored, key_of, prefix_of
 from minik8s.control.apiserver.resource import Resource
@@ -133,6 +133,9 @@ class Reader:
         oldest = self._cache.kind(resource).oldest
         if revision >= oldest:
             return [], revision
+        if not self._cache.is_progress_sound:
+            # An early etcd says that a watch is complete, or not compacted, before it has looked (etcd issue 15220).
+            raise too_old(revision, oldest)
         return await self._history.changes(resource, revision, oldest), oldest
 
     async def _catch_up(self, revision: int | None) -> bool:
