@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import random
 
 import pytest
 from control.apiserver.harness import local_api
@@ -13,9 +14,9 @@ from minik8s.client.client import Client
 from minik8s.client.transport_grpc import GrpcTransport
 from minik8s.control.apiserver.authn.authenticator import Authenticator
 from minik8s.control.apiserver.authn.certificates import CertificateReader
+from minik8s.control.apiserver.calls import Calls, CallsConfig
 from minik8s.control.apiserver.grpc import GrpcFace
 from minik8s.control.apiserver.metrics import Metrics
-from minik8s.control.apiserver.resources import ALL
 from minik8s.kit.clock import SystemClock
 from minik8s.kit.tls import Authority
 
@@ -35,10 +36,11 @@ async def faces(directory, count=2):
             face = GrpcFace(
                 api,
                 Authenticator(SystemClock(), certificates=CertificateReader(SystemClock())),
-                Metrics(CollectorRegistry(), ALL),
+                Calls(CallsConfig(), Metrics(CollectorRegistry(), lambda *place: True), clock=SystemClock()),
                 "127.0.0.1:0",
                 server,
                 clock=SystemClock(),
+                rng=random.Random(1),
             )
             servers.append(f"127.0.0.1:{await stack.enter_async_context(face.serving())}")
             stacks.append(stack)

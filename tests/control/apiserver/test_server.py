@@ -18,6 +18,7 @@ from minik8s.api.core_v1 import CONFIGMAPS, NAMESPACES
 from minik8s.api.errors import StatusError
 from minik8s.client.client import Client
 from minik8s.client.transport_grpc import GrpcTransport
+from minik8s.control.apiserver.admission.selection import AdmissionConfig
 from minik8s.control.apiserver.core import CoreConfig
 from minik8s.control.apiserver.server import ApiServer, Config
 from minik8s.control.apiserver.watchcache import WatchCacheConfig
@@ -42,7 +43,10 @@ class World:
         self.bob = authority.issue("bob", user="bob")
         self.kubelet = authority.issue("kubelet", user="system:node:n1", hosts=["127.0.0.1"])
         self.foreign = Authority(directory / "foreign", "ca").issue("eve", user="eve", groups=["system:masters"])
-        self.config = Config(identity=self.serving, secure_port=0, grpc_port=0, kubelet_identity=self.admin)
+        no_accounts = CoreConfig(admission=AdmissionConfig(disabled=["ServiceAccount"]))  # Nobody makes any.
+        self.config = Config(
+            identity=self.serving, secure_port=0, grpc_port=0, kubelet_identity=self.admin, core=no_accounts
+        )
 
     @contextlib.asynccontextmanager
     async def serving_api(self) -> AsyncIterator[ApiServer]:
