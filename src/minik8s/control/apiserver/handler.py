@@ -18,6 +18,7 @@ from minik8s.control.apiserver.authn import User
 from minik8s.control.apiserver.authz import attributes as authz
 from minik8s.control.apiserver.authz.attributes import Authorizer
 from minik8s.control.apiserver.discovery import verbs_of
+from minik8s.control.apiserver.extensions.subresources import view_of
 from minik8s.control.apiserver.pipeline import Call, Pipeline, success
 from minik8s.control.apiserver.reads import Reader
 from minik8s.control.apiserver.resource import Resource
@@ -73,6 +74,12 @@ class Handler:
     async def call(self, request: Request) -> Response:
         """Answer one call. Raises StatusError."""
         resource = await self.resolve(request)
+        response = await self._answer(resource, request)
+        if resource.custom and resource.custom.deprecation:
+            response = replace(response, warnings=(*response.warnings, resource.custom.deprecation))
+        return response
+
+    async def _answer(self, resource: Resource, request: Request) -> Response:
         match request.verb:
             case "get" | "list":
                 return await self._read(resource, request)
@@ -185,7 +192,7 @@ _VIEWS = {
 
 
 def _view(resource: Resource, subresource: str) -> View:
-    view = _VIEWS.get(subresource)
+    view = view_of(resource, subresource) if resource.custom else _VIEWS.get(subresource)
     if view is None:
         raise StatusError("MethodNotAllowed", f"{resource.plural}/{subresource} is not supported yet")
     return versions.shown_as(resource, view)

@@ -43,6 +43,7 @@ _WITHOUT_GENERATION = frozenset(
         "VolumeAttachment",
     ]
 )
+_EXTENSION_GROUPS = ("apiextensions.k8s.io", "apiregistration.k8s.io")
 _NAME_MAX = 253
 _SUFFIX_LENGTH = 5
 _COLLECTIONS = ("labels", "annotations", "finalizers", "ownerReferences")
@@ -111,7 +112,8 @@ def faults(resource: Resource, document: Document, old: Document | None) -> list
     name = metadata.get("name")
     if not name:
         return [Cause("FieldValueRequired", "Required value: name or generateName is required", "metadata.name")]
-    found = validate_metadata(metadata)
+    is_extension = resource.custom is not None or resource.group in _EXTENSION_GROUPS
+    found = validate_metadata(metadata, is_builtin=not is_extension)
     if old is None and (why := resource.validate_name(name)):
         found.append(Cause("FieldValueInvalid", f"Invalid value: {json.dumps(name)}: {why}", "metadata.name"))
     if old is not None and "deletionTimestamp" in old["metadata"]:

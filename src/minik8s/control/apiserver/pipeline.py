@@ -144,6 +144,12 @@ class Pipeline:
         request, shown = call.request, view.resource or call.resource
         given, warnings = schema.decode(request.body, request.content_type, shown, call.field_validation)
         metadata.place(call.resource, given, namespace=request.namespace, name=request.name)
+        if shown.custom and not given["metadata"].get("resourceVersion"):
+            await self._load(call)
+            cause = errors.Cause(
+                "FieldValueInvalid", "Invalid value: 0x0: must be specified for an update", "metadata.resourceVersion"
+            )
+            raise errors.invalid(shown.kind, shown.group, request.name, [cause])
         return await self._rewrite(call, view, lambda old: (view.write(old, copy.deepcopy(given)), warnings))
 
     async def patch(self, call: Call, view: View) -> Response:
@@ -344,7 +350,8 @@ class Pipeline:
             resource = call.resource
             if old is None:
                 resource.prepare_create(document)  # Once more: what follows from the spec (QoS) follows from this one.
-            causes = metadata.faults(resource, document, old) + resource.validate(document)
+            causes = metadata.faults(resource, document, old)
+            causes += resource.custom.validate(document, old) if resource.custom else resource.validate(document)
             if old is not None and call.request.subresource != "binding":  # A binding changes what no update may.
                 causes += resource.validate_update(document, old)
             if causes:

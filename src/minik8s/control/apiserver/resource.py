@@ -144,4 +144,7 @@ class Custom:
     read: Callable[[Sequence[Document]], Awaitable[list[Document]]]
     write: Callable[[Document], Awaitable[Document]]
     stored_api_version: str  # of what `write` makes
+    # Causes for a document, given the one it replaces (None: none). Both are of this version.
+    validate: Callable[[Document, Document | None], list[Cause]]
+    scale: Document | None = None  # the paths of the subresource scale
     deprecation: str = ""  # the warning with which this version answers

@@ -4,16 +4,18 @@ Called by `definitions`, and by nobody else: once built they are Resources as an
 definition that was accepted; one that was not (written to the store by other means) serves nothing and is logged.
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from minik8s.api import errors
 from minik8s.api.names import dns_subdomain_faults
-from minik8s.control.apiserver.extensions import defaulting, pruning, structural
+from minik8s.control.apiserver.extensions import defaulting, jsonpath, pruning, structural
 from minik8s.control.apiserver.extensions.conversion import Converter
+from minik8s.control.apiserver.extensions.customcheck import Checks
+from minik8s.control.apiserver.extensions.customcolumns import columns_of, row_of
 from minik8s.control.apiserver.extensions.customobject import CustomObject
 from minik8s.control.apiserver.extensions.structural import Node
 from minik8s.control.apiserver.resource import Custom, Document, Resource
-from minik8s.control.apiserver.resources.columns import AGE, NAME
+from minik8s.control.apiserver.served import version_order
 
 _OPEN = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
 
@@ -30,6 +32,9 @@ def _resource(definition: Document, version: Document, storage_version: str, con
     node = structural.build((version.get("schema") or {}).get("openAPIV3Schema") or _OPEN)
     group, plural = spec["group"], spec["names"]["plural"]
     subresources = version.get("subresources") or {}
+    has_status = subresources.get("status") is not None
+    columns = version.get("additionalPrinterColumns") or ()
+    selectable = _selectable(spec["versions"])
     return Resource(
         group=group,
         version=version["name"],
@@ -42,9 +47,13 @@ def _resource(definition: Document, version: Document, storage_version: str, con
         short_names=tuple(names.get("shortNames") or ()),
         categories=tuple(names.get("categories") or ()),
         subresources=tuple(name for name in ("status", "scale") if subresources.get(name) is not None),
-        columns=(NAME, AGE),
+        columns=columns_of(columns),
+        row=row_of(columns),
         default=lambda document: defaulting.default(document, node),
-        prepare_create=_prepare_create(definition, has_status=subresources.get("status") is not None),
+        prepare_create=_prepare_create(definition, has_status=has_status),
+        prepare_update=_keep_nothing if has_status else _count_status,
+        fields=lambda document: {path: _field(document, path) for path in selectable},
+        field_names=selectable,
         validate_name=_name_fault,
         custom=Custom(
             schema=node.schema,
@@ -52,11 +61,61 @@ def _resource(definition: Document, version: Document, storage_version: str, con
             read=_reader(f"{group}/{version['name']}", node, converter),
             write=_writer(f"{group}/{storage_version}", converter),
             stored_api_version=f"{group}/{storage_version}",
+            validate=Checks(node).causes,
+            scale=subresources.get("scale"),
+            deprecation=_deprecation(spec, version),
         ),
     )
 
 
-def _reader(api_version: str, node: Node, converter: Converter):  # type: ignore[no-untyped-def]
+def _selectable(versions: Sequence[Document]) -> tuple[str, ...]:
+    """The fields lists can be selected by, of all versions: objects are cached as they are stored."""
+    paths = (each["jsonPath"] for version in versions for each in version.get("selectableFields") or ())
+    return tuple(dict.fromkeys(path.removeprefix(".") for path in paths))
+
+
+def _field(document: Document, path: str) -> str:
+    found = jsonpath.find(document, f".{path}")
+    value = found[0] if found else None
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return "" if value is None else str(value)
+
+
+def _deprecation(spec: Document, version: Document) -> str:
+    """The warning of a version that is on its way out; upstream's words unless the definition has its own."""
+    if not version.get("deprecated"):
+        return ""
+    if warning := version.get("deprecationWarning"):
+        return str(warning)
+    kind, group = spec["names"]["kind"], spec["group"]
+    better = [
+        each["name"]
+        for each in sorted(spec["versions"], key=lambda each: version_order(each["name"]))
+        if each["served"]
+        and not each.get("deprecated")
+        and version_order(each["name"]) < version_order(version["name"])
+    ]
+    instead = f"; use {group}/{better[0]} {kind}" if better else ""
+    return f"{group}/{version['name']} {kind} is deprecated{instead}"
+
+
+def _keep_nothing(new: Document, old: Document) -> None:
+    """The pipeline keeps status and counts generations of kinds that have a status."""
+
+
+def _count_status(new: Document, old: Document) -> None:
+    """Without a status of its own, what is called status is as much asked for as the rest."""
+    wanted, had = (
+        {name: value for name, value in each.items() if name not in ("metadata", "status")} for each in (new, old)
+    )
+    if wanted == had and new.get("status") != old.get("status") and "generation" in old["metadata"]:
+        new["metadata"]["generation"] = old["metadata"]["generation"] + 1
+
+
+def _reader(
+    api_version: str, node: Node, converter: Converter
+) -> Callable[[Sequence[Document]], Awaitable[list[Document]]]:
     async def read(documents: Sequence[Document]) -> list[Document]:
         """As stored → as of this version: converted where it must be, pruned and with defaults, as upstream."""
         converted = list(documents)
@@ -72,7 +131,7 @@ def _reader(api_version: str, node: Node, converter: Converter):  # type: ignore
     return read
 
 
-def _writer(api_version: str, converter: Converter):  # type: ignore[no-untyped-def]
+def _writer(api_version: str, converter: Converter) -> Callable[[Document], Awaitable[Document]]:
     async def write(document: Document) -> Document:
         """As of this version → as it is stored."""
         if document["apiVersion"] == api_version:
@@ -82,14 +141,13 @@ def _writer(api_version: str, converter: Converter):  # type: ignore[no-untyped-
     return write
 
 
-def _prepare_create(definition: Document, *, has_status: bool):  # type: ignore[no-untyped-def]
+def _prepare_create(definition: Document, *, has_status: bool) -> Callable[[Document], None]:
     is_terminating = "deletionTimestamp" in definition["metadata"]
 
     def prepare(document: Document) -> None:
         if is_terminating:
-            raise errors.StatusError(
-                "MethodNotAllowed", "create not allowed while custom resource definition is terminating"
-            )
+            why = "create not allowed while custom resource definition is terminating"
+            raise errors.StatusError("MethodNotAllowed", why)
         if has_status:
             document.pop("status", None)
 

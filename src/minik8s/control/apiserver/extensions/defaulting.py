@@ -36,5 +36,5 @@ def _object(value: Document, node: Node, *, is_resource: bool) -> None:
     for name, item in value.items():
         if is_resource and name in OBJECT_META:
             continue
-        if (child := node.child(name)) is not None:
-            _value(item, child)
+        if (place := node.child(name)) is not None:
+            _value(item, place)

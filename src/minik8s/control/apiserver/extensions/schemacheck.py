@@ -90,8 +90,8 @@ def _root(schema: Document, path: str, *, has_status: bool) -> list[Cause]:
         why = 'only "object" is allowed as the type at the root of the schema if the status subresource is enabled'
         return [*found, invalid(f"{path}.type", schema["type"], why)]
     if any(keyword not in _ROOT_WITH_STATUS for keyword, value in schema.items() if value not in (None, False, [], {})):
-        why = f"only {_ROOT_FIELDS_SHOWN} fields are allowed at the root of the schema if the status subresource is enabled"
-        found.append(invalid(path, sorted(schema), why))
+        where = "at the root of the schema if the status subresource is enabled"
+        found.append(invalid(path, sorted(schema), f"only {_ROOT_FIELDS_SHOWN} fields are allowed {where}"))
     return found
 
 

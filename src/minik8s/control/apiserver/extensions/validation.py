@@ -134,7 +134,10 @@ def _junctors(value: Any, schema: Document, path: str) -> list[Cause]:
         tries = [_schema(value, each, path) for each in choices]
         if any(tries):
             why = ". None validated" if all(tries) else ""
-            found += [_nowhere(f"{name} must validate all the schemas (allOf){why}"), *sum(tries, [])]
+            found += [
+                _nowhere(f"{name} must validate all the schemas (allOf){why}"),
+                *(cause for each in tries for cause in each),
+            ]
     if isinstance(schema.get("not"), dict) and not _schema(value, schema["not"], path):
         found.append(_nowhere(f"{name} must not validate the schema (not)"))
     return found
