@@ -5,7 +5,6 @@ which cannot be undone, and goes when its grace is over (for pods: when the kube
 last finalizer is removed. As k8s.io/apiserver/pkg/registry/rest BeforeDelete and the store's deletion rules.
 """
 
-import copy
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -15,6 +14,7 @@ import msgspec
 from minik8s.api import errors
 from minik8s.api.request import Request
 from minik8s.control.apiserver.resource import Document, Resource
+from minik8s.control.apiserver.tree import copied
 
 ORPHAN = "orphan"
 FOREGROUND = "foregroundDeletion"
@@ -106,7 +106,7 @@ def check_preconditions(resource: Resource, document: Document, options: Options
 def delete(resource: Resource, document: Document, options: Options, now_s: float) -> Verdict:
     """What a DELETE makes of the object."""
     if "deletionTimestamp" not in document["metadata"]:
-        document = copy.deepcopy(document)
+        document = copied(document)
         resource.prepare_delete(document)
     metadata = document["metadata"]
     grace_s = _grace_s(resource, document, options)
@@ -117,7 +117,7 @@ def delete(resource: Resource, document: Document, options: Options, now_s: floa
             return Verdict(_last_state(resource, document, now_s), is_gone=True)
         if is_deleting and grace_s >= metadata.get("deletionGracePeriodSeconds", 0):
             return Verdict(document)
-    marked = copy.deepcopy(document)
+    marked = copied(document)
     marked["metadata"]["finalizers"] = finalizers
     if not finalizers:
         del marked["metadata"]["finalizers"]
@@ -150,7 +150,7 @@ def _last_state(resource: Resource, document: Document, now_s: float) -> Documen
     """What a DELETE answers of an object that goes at once: as upstream, a pod is marked even then."""
     if resource.kind != "Pod" or "deletionTimestamp" in document["metadata"]:
         return document
-    gone = copy.deepcopy(document)
+    gone = copied(document)
     _mark(gone, now_s, 0)
     return gone
 

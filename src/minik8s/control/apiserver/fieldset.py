@@ -11,8 +11,13 @@ their arguments and change none of them. Source: sigs.k8s.io/structured-merge-di
 """
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
+
+import msgspec
+
+_encode = msgspec.json.Encoder().encode
 
 FieldSet = dict[str, Any]
 SELF = "."
@@ -94,10 +99,13 @@ def _tidy(below: FieldSet) -> FieldSet | None:
 
 def ordered(fields: FieldSet) -> FieldSet:
     """The set in upstream's order: names, then keys, then values."""
-    if not fields:
-        return fields
-    elements = sorted(fields, key=_order) if any(each[0] in "kvi" for each in fields) else sorted(fields)
-    return {element: ordered(fields[element]) for element in elements}
+    elements = sorted(fields)
+    if elements and elements[-1][0] in "kv" and any(map(_has_number, elements)):
+        elements.sort(key=_order)
+    return {element: ordered(below) if (below := fields[element]) else below for element in elements}
+
+
+_has_number = re.compile(r"v:[-\d]|k:.*\":[-\d]").match  # Numbers are not in order as text.
 
 
 def _order(element: str) -> tuple[Any, ...]:
@@ -161,7 +169,12 @@ def path_of(element: str) -> str:
 
 
 def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return _encode(value).decode()
+
+
+def quoted(text: str) -> str:
+    """A string as JSON has it."""
+    return f'"{text}"' if text.isidentifier() else _json(text)
 
 
 def key_element(keys: dict[str, Any]) -> str:

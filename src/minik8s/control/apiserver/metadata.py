@@ -93,6 +93,14 @@ def carry_over(resource: Resource, new: Document, old: Document) -> None:
             given.pop(name, None)
 
 
+def must_be_conditional(resource: Resource, name: str) -> errors.StatusError:
+    """422 for a replacement that says no resourceVersion, where upstream demands one: of custom objects."""
+    why = "Invalid value: 0x0: must be specified for an update"
+    return errors.invalid(
+        resource.kind, resource.group, name, [Cause("FieldValueInvalid", why, "metadata.resourceVersion")]
+    )
+
+
 def drop_empty(document: Document) -> None:
     """Leave out what is empty, as upstream's encoder does."""
     metadata = document["metadata"]

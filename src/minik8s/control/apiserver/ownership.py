@@ -80,26 +80,41 @@ def check_options(request: Request) -> None:
 
 
 def after_write(
-    stored: Resource, asked: Resource, request: Request, old: Document | None, new: Document, given: Any, now: str
+    stored: Resource,
+    asked: Resource,
+    request: Request,
+    old: Document | None,
+    entries: list[Entry],
+    new: Document,
+    given: Any,
+    now: str,
 ) -> list[Entry]:
-    """The managedFields after a write that is no apply. `given` is what the client's document says they were."""
-    entries = None if request.subresource else managedfields.read(given)
-    if entries is None:
-        entries = managedfields.read(old["metadata"].get("managedFields")) if old else []
+    """The managedFields after a write that is no apply; `entries` are those before it.
+
+    `given` is what the client's document says they were. Documents are of the stored version.
+    """
+    if given and given != entries and not request.subresource:
+        said = managedfields.read(given)
+        entries = entries if said is None else said
     terms = _terms(stored, asked, request.subresource, is_new=old is None)
     if asked is not stored and asked.conversion:
         old, new = old and asked.conversion.from_stored(old), asked.conversion.from_stored(new)
-    return managedfields.after_update(entries or [], old, new, _writer(asked, request), terms, now)
+    return managedfields.after_update(entries, old, new, _writer(asked, request), terms, now)
 
 
 def after_apply(
-    stored: Resource, asked: Resource, request: Request, live: Document | None, config: Document, now: str
+    stored: Resource,
+    asked: Resource,
+    request: Request,
+    live: Document | None,
+    entries: list[Entry],
+    config: Document,
+    now: str,
 ) -> tuple[Document, list[Entry]]:
-    """The object after a server-side apply, and its managedFields. Documents are in the version that was asked for.
+    """The object after a server-side apply, and its managedFields. Documents are of the version that was asked for.
 
     Raises StatusError BadRequest, Conflict.
     """
-    entries = (managedfields.read(live["metadata"].get("managedFields")) if live else None) or []
     return applying.apply(
         entries,
         live,

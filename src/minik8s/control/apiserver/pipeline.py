@@ -8,65 +8,33 @@ again, unless the client named the resourceVersion it meant. A write that change
 """
 
 import contextlib
-import copy
 import random
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import replace
 
 import msgspec
 
 from minik8s.api import errors
 from minik8s.api.errors import StatusError
-from minik8s.api.request import Request, Response
-from minik8s.control.apiserver import deletion, metadata, ownership, patch, schema, versions
+from minik8s.api.request import Response
+from minik8s.control.apiserver import changes, deletion, metadata, ownership, schema, versions
 from minik8s.control.apiserver.admission.attributes import Attributes, Plugin, Reader
 from minik8s.control.apiserver.admission.resource_quota import ResourceQuota
-from minik8s.control.apiserver.authn import User
+from minik8s.control.apiserver.call import Call
+from minik8s.control.apiserver.changes import Change, Changed
 from minik8s.control.apiserver.leases import Leases
+from minik8s.control.apiserver.managedfields import Entry
 from minik8s.control.apiserver.registry import ClaimTaken, Overtaken, Registry, Rewrite, Stored, Superseded, key_of
 from minik8s.control.apiserver.resource import Claim, Document, Resource
-from minik8s.control.apiserver.resources.scale import SCALES, read_config
-from minik8s.control.apiserver.views import OBJECT, Binding, View, bind
+from minik8s.control.apiserver.tree import copied
+from minik8s.control.apiserver.views import OBJECT, View
 from minik8s.kit.clock import Clock, timestamp
 
 _CREATE_ATTEMPTS = 8  # of generated names and addresses, as upstream
 _REWRITE_ATTEMPTS = 6
 
 
-async def _may() -> None:
-    """The leave of those whose leave is not asked."""
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """An authorized write."""
-
-    user: User
-    resource: Resource
-    request: Request
-    asked: Resource | None = None  # the version the client speaks, if it is not the stored one
-    # Raises StatusError Forbidden unless the user may create the object too: an apply does if there is none.
-    may_create: Callable[[], Awaitable[None]] = _may
-
-    @property
-    def is_dry_run(self) -> bool:
-        """Whether everything is done but the commit."""
-        return self.request.query.get("dryRun", "") == "All"
-
-    @property
-    def field_validation(self) -> str:
-        """What becomes of unknown fields: Ignore, Warn (if not said) or Strict."""
-        return self.request.query.get("fieldValidation") or "Warn"
-
-    def not_found(self) -> errors.StatusError:
-        """The 404 of this call's object."""
-        return errors.not_found(self.resource.plural, self.resource.group, self.request.name)
-
-
 _encode = msgspec.json.Encoder().encode
-
-_Change = Callable[[Document], tuple[Document, list[str]]]
 
 
 class Pipeline:
@@ -100,21 +68,19 @@ class Pipeline:
         if asked["metadata"].get("resourceVersion"):
             raise errors.bad_request("resourceVersion should not be set on objects to be created")
         metadata.place(resource, asked, namespace=request.namespace, name=request.name)
-        return await self._make(call, view, asked, warnings)
+        owned = asked["metadata"].pop("managedFields", None)
+        return await self._make(call, view, Changed(asked, warnings, owned))
 
-    async def _make(
-        self, call: Call, view: View, asked: Document, warnings: Sequence[str], *, is_applied: bool = False
-    ) -> Response:
-        """Create what is asked for. An applied object brings its managedFields."""
-        resource, request = call.resource, call.request
+    async def _make(self, call: Call, view: View, wanted: Changed) -> Response:
+        """Create what is asked for."""
+        resource, request, asked = call.resource, call.request, wanted.document
         for attempt in range(1, _CREATE_ATTEMPTS + 1):
-            document = copy.deepcopy(asked)
-            owned = document["metadata"].pop("managedFields", None)
+            document = copied(asked)
             metadata.stamp(resource, document, now=timestamp(self._clock), rng=self._rng)
             resource.prepare_create(document)
             resource.default(document)
-            self._own(call, None, document, owned, is_applied=is_applied)
-            told = (*warnings, *await self._admit(call, document, None, view))
+            self._own(call, None, [], document, wanted)
+            told = (*wanted.warnings, *await self._admit(call, document, None, view))
             name = document["metadata"]["name"]
             claims = resource.claims(document)
             try:
@@ -141,97 +107,37 @@ class Pipeline:
 
     async def update(self, call: Call, view: View) -> Response:
         """PUT of an object or of a subresource."""
-        request, shown = call.request, view.resource or call.resource
-        given, warnings = schema.decode(request.body, request.content_type, shown, call.field_validation)
-        metadata.place(call.resource, given, namespace=request.namespace, name=request.name)
-        if shown.custom and not given["metadata"].get("resourceVersion"):
-            await self._load(call)
-            cause = errors.Cause(
-                "FieldValueInvalid", "Invalid value: 0x0: must be specified for an update", "metadata.resourceVersion"
-            )
-            raise errors.invalid(shown.kind, shown.group, request.name, [cause])
-        return await self._rewrite(call, view, lambda old: (view.write(old, copy.deepcopy(given)), warnings))
+        return await self._rewrite(call, view, changes.replacement(call, view))
 
     async def patch(self, call: Call, view: View) -> Response:
         """PATCH of an object or of a subresource."""
-        request, shown = call.request, view.resource or call.resource
-        if ownership.is_apply(request):
+        if ownership.is_apply(call.request):
             return await self._apply(call, view)
-        operations = patch.parse(request, shown)
-
-        def change(old: Document) -> tuple[Document, list[str]]:
-            seen = view.read(copy.deepcopy(old))
-            patched = patch.apply(seen, copy.deepcopy(operations), request.content_type, shown.model)
-            checked, warnings = schema.check(patched, shown, call.field_validation)
-            metadata.place(call.resource, checked, namespace=request.namespace, name=request.name)
-            return view.write(old, checked), warnings
-
-        return await self._rewrite(call, view, change)
+        return await self._rewrite(call, view, changes.patching(call, view))
 
     async def _apply(self, call: Call, view: View) -> Response:
         """Server-side apply, which makes the object if there is none."""
-        request, shown = call.request, view.resource or call.resource
-        config, warnings = patch.parse_config(request, shown, call.field_validation)
-        metadata.place(call.resource, config, namespace=request.namespace, name=request.name)
-        asked = call.asked or call.resource
-        if view.resource is SCALES:
-            config = read_config(asked, config)
-
-        def change(live: Document | None) -> tuple[Document, list[str]]:
-            now = timestamp(self._clock)
-            seen = live if live is None or view.resource in (None, SCALES) else view.read(live)
-            applied, owned = ownership.after_apply(call.resource, asked, request, seen, config, now)
-            if view.resource is SCALES:
-                applied = view.read(applied)
-            checked, told = schema.check(applied, shown, call.field_validation)
-            metadata.place(call.resource, checked, namespace=request.namespace, name=request.name)
-            new = view.write(live or {}, checked)
-            new["metadata"]["managedFields"] = owned
-            return new, [*warnings, *told]
-
+        request = call.request
+        change = changes.Applying(call, view, timestamp(self._clock))
         for _ in range(_REWRITE_ATTEMPTS):
-            try:
-                return await self._rewrite(call, view, change, is_applied=True)
-            except StatusError as error:
-                if error.reason != "NotFound" or request.subresource or error.name != request.name:
-                    raise
-            if uid := config["metadata"].get("uid"):
-                why = f"uid mismatch: the provided object specified uid {uid}, and no existing object was found"
-                raise errors.conflict(call.resource.plural, call.resource.group, request.name, why)
+            if request.subresource or await self._find(call):
+                try:
+                    return await self._rewrite(call, view, change)
+                except StatusError as error:
+                    if error.reason != "NotFound" or error.name != request.name or request.subresource:
+                        raise
+            change.refuse_uid()
             await call.may_create()
-            new, told = change(None)
-            new["metadata"].pop("resourceVersion", None)
             try:
-                making = replace(call, request=replace(request, verb="create"))
-                return await self._make(making, view, new, told, is_applied=True)
+                return await self._make(replace(call, request=replace(request, verb="create")), view, change(None, []))
             except StatusError as error:
                 if error.reason != "AlreadyExists":
                     raise
         raise errors.conflict(call.resource.plural, call.resource.group, request.name)
 
-    def _own(self, call: Call, old: Document | None, new: Document, given: Any, *, is_applied: bool = False) -> None:
-        """Note in managedFields whose fields this write touches. `given` is what the client says they were."""
-        request = call.request
-        if is_applied:
-            owned = given
-        elif request.subresource == "binding":  # as upstream
-            owned = (old or new)["metadata"].get("managedFields")
-        else:
-            asked = call.asked or call.resource
-            owned = ownership.after_write(call.resource, asked, request, old, new, given, timestamp(self._clock))
-        if owned:
-            new["metadata"]["managedFields"] = owned
-
     async def bind(self, call: Call) -> Response:
         """POST to pods/binding. Raises StatusError Conflict if the pod is bound."""
-        try:
-            binding = msgspec.json.decode(call.request.body, type=Binding)
-        except msgspec.DecodeError as error:
-            raise errors.bad_request(
-                f"the object provided is unrecognized (must be of type Binding): {error}"
-            ) from None
-        now = timestamp(self._clock)
-        done = await self._rewrite(call, OBJECT, lambda old: (bind(old, binding, now), []))
+        done = await self._rewrite(call, OBJECT, changes.binding(call, timestamp(self._clock)))
         return Response(_encode(success()), done.revision, 201)
 
     async def delete(self, call: Call) -> Response:
@@ -265,22 +171,23 @@ class Pipeline:
         marked = await self._at(call.resource).update(stored, verdict.document)
         return Response(marked.body, marked.revision)
 
-    async def _rewrite(self, call: Call, view: View, change: _Change, *, is_applied: bool = False) -> Response:
+    async def _rewrite(self, call: Call, view: View, change: Change) -> Response:
         """Compute the object anew from what is stored, and replace it."""
         resource = call.resource
         stored = await self._load(call)
         for _ in range(_REWRITE_ATTEMPTS):
             old = stored.document()
-            new, warnings = change(copy.deepcopy(old))
+            entries = old["metadata"].pop("managedFields", [])
+            changed = change(old, entries)
+            new = changed.document
             metadata.carry_over(resource, new, old)
-            owned = new["metadata"].pop("managedFields", None)
             asked = resource.claims(new)
             if not call.request.subresource:
                 _keep_status(resource, new, old)
                 resource.default(new)
                 resource.prepare_update(new, old)
-            self._own(call, old, new, owned, is_applied=is_applied)
-            told = (*warnings, *await self._admit(call, new, old, view))
+            self._own(call, old, entries, new, changed)
+            told = (*changed.warnings, *await self._admit(call, new, old, view))
             if call.request.subresource != "binding":  # as upstream
                 metadata.bump_generation(new, old)
             try:
@@ -334,8 +241,26 @@ class Pipeline:
     def _at(self, resource: Resource) -> Registry | versions.CustomRegistry:
         return versions.registry_for(self._registry, resource)
 
+    def _own(self, call: Call, old: Document | None, entries: list[Entry], new: Document, changed: Changed) -> None:
+        """Note in managedFields whose fields this write touches, and put them back where they belong."""
+        if changed.is_applied:
+            owned = changed.owned
+        elif call.request.subresource == "binding":  # as upstream
+            owned = entries
+        else:
+            owned = ownership.after_write(
+                call.resource, call.spoken, call.request, old, entries, new, changed.owned, timestamp(self._clock)
+            )
+        if owned:
+            new["metadata"]["managedFields"] = owned
+        if entries and old:
+            old["metadata"]["managedFields"] = entries
+
+    async def _find(self, call: Call) -> Stored | None:
+        return await self._at(call.resource).get(key_of(call.resource, call.request.namespace, call.request.name))
+
     async def _load(self, call: Call) -> Stored:
-        stored = await self._at(call.resource).get(key_of(call.resource, call.request.namespace, call.request.name))
+        stored = await self._find(call)
         if stored is None:
             raise call.not_found()
         return stored
@@ -418,7 +343,7 @@ def _keep_status(resource: Resource, new: Document, old: Document) -> None:
     if resource.has_status():
         new.pop("status", None)
         if "status" in old:
-            new["status"] = copy.deepcopy(old["status"])
+            new["status"] = copied(old["status"])
 
 
 def _refuse_asked(

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from minik8s.control.apiserver.fieldset import SELF, FieldSet, key_element, value_element
+from minik8s.control.apiserver.fieldset import SELF, FieldSet, key_element, quoted, value_element
 
 _WHOLE: FieldSet = {}
 _ABSENT = object()
@@ -81,9 +81,11 @@ class Fields:
         if not isinstance(value, dict):
             return _WHOLE
         found: FieldSet = {}
+        names, rest = self.names, self.rest or DEDUCED
         for name, item in value.items():
             if name not in self.hidden:
-                found["f:" + name] = self.below(name).everything(item)
+                node = names.get(name, rest)
+                found["f:" + name] = _WHOLE if type(node) is Leaf else node.everything(item)
         if found:
             found[SELF] = _WHOLE
         return found
@@ -110,15 +112,19 @@ class Fields:
 class Items:
     """A list whose elements are owned by themselves: told apart by keys, or, without keys, scalars that are a set."""
 
-    __slots__ = ("defaults", "item", "keys")
+    __slots__ = ("_key", "_prefix", "defaults", "item", "keys")
 
     def __init__(self, item: "Node", keys: tuple[str, ...] = (), defaults: Mapping[str, Any] | None = None) -> None:
         self.item = item
         self.keys = keys
         self.defaults = defaults or {}
+        self._key = keys[0] if len(keys) == 1 else None  # Most keys are one name: their elements are made at once.
+        self._prefix = "k:{" + quoted(self._key) + ":" if self._key else ""
 
     def element(self, value: Any) -> str:
         """The path element of an element. Raises Unkeyed."""
+        if self._key and type(value) is dict and type(given := value.get(self._key)) is str:
+            return self._prefix + quoted(given) + "}"
         if not self.keys:
             if isinstance(value, dict | list) or value is None:
                 raise Unkeyed("associative list without keys has an element that's not a scalar")

@@ -4,7 +4,6 @@ Called by `pipeline` and `handler`. Pure: `read` makes what is shown of the obje
 was given.
 """
 
-import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -14,6 +13,7 @@ from minik8s.api import errors
 from minik8s.api.errors import Cause
 from minik8s.control.apiserver.resource import Document, Resource
 from minik8s.control.apiserver.resources.scale import SCALES, read_scale, write_scale
+from minik8s.control.apiserver.tree import copied
 
 
 def _same(document: Document) -> Document:
@@ -40,7 +40,7 @@ class View:
 
 def _write_status(old: Document, given: Document) -> Document:
     """As upstream: status, annotations and finalizers change; everything else stays."""
-    new = copy.deepcopy(old)
+    new = copied(old)
     _take(new, given, "status")
     for name in ("annotations", "finalizers"):
         _take(new["metadata"], given["metadata"], name)
@@ -52,7 +52,7 @@ def _write_status(old: Document, given: Document) -> Document:
 
 def _write_approval(old: Document, given: Document) -> Document:
     """Of a certificate signing request: the conditions of its status change, everything else stays."""
-    new = copy.deepcopy(old)
+    new = copied(old)
     _take(new.setdefault("status", {}), given.get("status", {}), "conditions")
     for name in ("uid", "resourceVersion"):
         if name in given["metadata"]:
@@ -62,7 +62,7 @@ def _write_approval(old: Document, given: Document) -> Document:
 
 def _write_finalizers(old: Document, given: Document) -> Document:
     """Of a namespace: spec.finalizers change, everything else stays."""
-    new = copy.deepcopy(old)
+    new = copied(old)
     new.setdefault("spec", {})["finalizers"] = given.get("spec", {}).get("finalizers") or []
     if given["metadata"].get("resourceVersion"):
         new["metadata"]["resourceVersion"] = given["metadata"]["resourceVersion"]
@@ -105,7 +105,7 @@ def bind(pod: Document, binding: Binding, now: str) -> Document:
         raise errors.conflict("pods/binding", "", name, f"pod {name} is being deleted, cannot be assigned to a host")
     if bound := pod.get("spec", {}).get("nodeName"):
         raise errors.conflict("pods/binding", "", name, f'pod {name} is already assigned to node "{bound}"')
-    new = copy.deepcopy(pod)
+    new = copied(pod)
     new["spec"]["nodeName"] = node
     status = new.setdefault("status", {})
     others = [each for each in status.get("conditions", ()) if each["type"] != "PodScheduled"]

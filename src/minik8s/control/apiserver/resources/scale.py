@@ -3,7 +3,7 @@
 Read and written through the subresource `scale` of workloads; nothing is stored.
 """
 
-import copy
+from collections.abc import Callable
 from typing import Any
 
 from lightkube.models.autoscaling_v1 import Scale
@@ -14,6 +14,7 @@ from minik8s.control.apiserver.causes import not_negative
 from minik8s.control.apiserver.duration import age
 from minik8s.control.apiserver.resource import Column, Document, Resource
 from minik8s.control.apiserver.resources.columns import AGE, NAME
+from minik8s.control.apiserver.tree import copied
 
 _SHOWN = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
 
@@ -41,7 +42,7 @@ def _selector(target: Document, spec: Document) -> str:
     return str(from_label_selector(given) or "")
 
 
-def read_config(target: Resource, config: Document) -> Document:
+def read_config(target: Resource, config: Document, write: Callable[[Document, Document], Document]) -> Document:
     """What applying a Scale says of the object it is the scale of. Raises StatusError BadRequest."""
     if (config.get("apiVersion"), config.get("kind")) != (SCALES.api_version, SCALES.kind):
         given = config.get("apiVersion", "")
@@ -49,9 +50,8 @@ def read_config(target: Resource, config: Document) -> Document:
             "Incorrect version specified in apply patch. Specified patch version: "
             f"{given}, expected: {SCALES.api_version}"
         )
-    identity = {"apiVersion": target.api_version, "kind": target.kind}
-    spec = {"replicas": config["spec"]["replicas"]} if "replicas" in (config.get("spec") or {}) else {}
-    return identity | {"metadata": config["metadata"], "spec": spec}
+    wanted: Document = {"apiVersion": target.api_version, "kind": target.kind, "metadata": config["metadata"]}
+    return write(wanted, config) if "replicas" in (config.get("spec") or {}) else wanted
 
 
 def write_scale(target: Document, scale: Document) -> Document:
@@ -61,7 +61,7 @@ def write_scale(target: Document, scale: Document) -> Document:
     """
     if causes := _validate(scale):
         raise invalid(SCALES.kind, SCALES.group, target["metadata"]["name"], causes)
-    new = copy.deepcopy(target)
+    new = copied(target)
     new.setdefault("spec", {})["replicas"] = scale.get("spec", {}).get("replicas", 0)
     for name in ("resourceVersion", "uid"):
         if scale["metadata"].get(name):
