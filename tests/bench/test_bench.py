@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from chaos.cluster import has_etcd
 
-from bench import large
+from bench import api, large
 from bench.h2load import has_h2load
 from bench.store import ECHOED, OTHERS, UNARY, run
 
@@ -23,3 +23,13 @@ def test_every_ratio_is_measured():
 def test_a_large_store_is_measured():
     found = asyncio.run(large.measure(2000))
     assert found["memory_bytes_per_key"] > 0 and found["snapshot_mb"] >= 0 and found["start_up_s"] > 0
+
+
+@pytest.mark.slow
+def test_the_api_is_measured():
+    wanted = ("create_pods_16", "get_pods_16", "list_1000", "watch_100")
+    found = asyncio.run(api.run(("minik8s_1",), wanted, 0.3))["minik8s_1"]
+    for name in wanted:
+        assert set(found[name]) == {"per_s", "p50_ms", "p99_ms", "cpu_ms", "store_cpu_ms"}
+        assert found[name]["per_s"] > 0
+    assert found["memory_mb"] > 0
