@@ -27,9 +27,8 @@ def test_a_large_store_is_measured():
 
 @pytest.mark.slow
 def test_the_api_is_measured():
-    wanted = ("create_pods_16", "get_pods_16", "list_1000", "watch_100")
+    wanted = ("create_pods_16", "get_pods_16", "patch_pods_16", "watch_100")
     found = asyncio.run(api.run(("minik8s_1",), wanted, 0.3))["minik8s_1"]
     for name in wanted:
         assert set(found[name]) == {"per_s", "p50_ms", "p99_ms", "cpu_ms", "store_cpu_ms"}
         assert found[name]["per_s"] > 0
-    assert found["memory_mb"] > 0
