@@ -5,7 +5,7 @@ Called by `http`. Documents change with the definitions of custom kinds, at once
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 
@@ -41,6 +41,10 @@ class Found:
     content_type: str = JSON
     etag: str = ""
     is_immutable: bool = False  # its address changes when it does
+    cache_control: str = ""  # "" is the usual: not at all
+    vary: str = "Accept"
+    is_dated: bool = False  # kept by Last-Modified
+    shows_etag: bool = True
 
 
 class Documents:
@@ -79,22 +83,27 @@ class Documents:
                 if rest.accepts(accept, "g=apidiscovery.k8s.io", f"v={version}", "as=APIGroupDiscoveryList"):
                     return self._aggregated(path, version)
         if path == "/openapi/v3":
-            return _found(self._openapi.index())
+            return replace(_found(self._openapi.index()), is_dated=True, shows_etag=False, vary="")
         if path.startswith("/openapi/v3/"):
             built = self._openapi.document(path.removeprefix("/openapi/v3/"))
-            return Found(built[0], JSON, f'"{built[1]}"', is_immutable=True) if built else None
+            if built is None:
+                return None
+            return Found(built[0], JSON, f'"{built[1]}"', True, "public, immutable", is_dated=True)
         if path == "/openapi/v2":
             # Old kubectls insist on it and read it as protobuf only. An empty one leaves validation to the server;
             # newer ones do without it once they have v3.
-            return Found(_EMPTY_SWAGGER, _SWAGGER_ANSWER_TYPE) if _SWAGGER_TYPE in accept else None
+            empty = replace(_found(_EMPTY_SWAGGER, _SWAGGER_ANSWER_TYPE), is_dated=True, vary="Accept-Encoding")
+            return empty if _SWAGGER_TYPE in accept else None
         if not self._plain:
-            documents = {"/version": VERSION, "/": {"paths": self._paths()}} | discovery.documents(self._resources)
+            documents = {"/": {"paths": self._paths()}} | discovery.documents(self._resources)
             self._plain = {name: _found(_encode(document)) for name, document in documents.items()}
+            self._plain["/version"] = Found(_encode(VERSION), vary="")
         return self._plain.get(path)
 
     def _aggregated(self, path: str, version: str) -> Found:
         body = _encode(discovery.aggregated(self._resources, path, version))
-        return _found(body, f"{JSON};g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList")
+        found = _found(body, f"{JSON};g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList")
+        return replace(found, cache_control="public")
 
     def _paths(self) -> list[str]:
         others = ["/healthz", "/livez", "/metrics", "/openapi/v3", "/readyz", "/version", *self._others]

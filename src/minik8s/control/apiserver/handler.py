@@ -117,12 +117,10 @@ class Handler:
         is_single = request.verb in ("get", "update", "patch", "delete") or request.subresource
         if is_single and not request.name:
             raise errors.method_not_allowed()
-        if resource.namespaced and not request.namespace and (is_single or request.verb == "create"):
-            raise errors.bad_request(
-                "an empty namespace may not be set during creation"
-                if not is_single
-                else "an empty namespace may not be set when a resource name is provided"
-            )
+        if resource.namespaced and not request.namespace and is_single:
+            raise errors.unknown_path()  # As upstream: only lists, watches and reviews go over all namespaces.
+        if resource.namespaced and not request.namespace and request.verb == "create":
+            raise errors.bad_request("an empty namespace may not be set during creation")
         return resource
 
     async def _read(self, resource: Resource, request: Request) -> Response:

@@ -24,6 +24,7 @@ from minik8s.control.apiserver.authn.credentials import Credentials
 from minik8s.control.apiserver.authz.attributes import Attributes, of_request
 from minik8s.control.apiserver.calls import Call, Calls
 from minik8s.control.apiserver.documents import Documents
+from minik8s.control.apiserver.freshness import Freshness
 from minik8s.control.apiserver.handler import Api
 from minik8s.control.apiserver.logs import KubeletClient
 from minik8s.control.apiserver.metrics import Metrics
@@ -67,6 +68,7 @@ class _Face:
     def __init__(self, parts: Parts, clock: Clock, rng: random.Random) -> None:
         self._parts = parts
         self._clock = clock
+        self._freshness = Freshness(clock)
         self._rng = rng
 
     @web.middleware
@@ -130,14 +132,10 @@ class _Face:
         found = self._parts.documents.find(http.path, http.headers.get("Accept", ""))
         if found is None:
             return web.Response(status=404, text="404 page not found\n")
-        if found.etag and http.headers.get("If-None-Match") == found.etag:
-            return web.Response(status=304, headers={"ETag": found.etag})
-        answer = web.Response(body=found.body, headers={"Content-Type": found.content_type, "Vary": "Accept"})
-        if found.etag:
-            answer.headers["ETag"] = found.etag
-        if found.is_immutable:
-            answer.headers["Cache-Control"] = "public, immutable, max-age=31536000"
-        return answer
+        headers = self._freshness.headers(http.path, found)
+        if self._freshness.is_known(http.path, found, http.headers):
+            return web.Response(status=304, headers=headers)
+        return web.Response(body=found.body, headers={**headers, "Content-Type": found.content_type})
 
     async def _user(self, http: web.Request) -> User:
         """Who is calling. Raises StatusError Unauthorized; Forbidden if they may not act as whom they say."""
