@@ -4,12 +4,16 @@ import random
 from collections.abc import Iterable, Sequence
 
 from minik8s.control.apiserver.admission.attributes import Plugin
-from minik8s.control.apiserver.admission.dynamic import webhooks
+from minik8s.control.apiserver.admission.dynamic import validating_policies, webhooks
 from minik8s.control.apiserver.admission.dynamic.configurations import Configurations
+from minik8s.control.apiserver.admission.dynamic.policies import Policies, parse_binding
+from minik8s.control.apiserver.admission.dynamic.validating_policies import ValidatingPolicies
 from minik8s.control.apiserver.admission.dynamic.webhooks import Means, MutatingWebhooks, ValidatingWebhooks
 from minik8s.control.apiserver.authz.attributes import Authorizer
 from minik8s.control.apiserver.resource import Resource
 from minik8s.control.apiserver.resources.mutatingwebhookconfiguration import MUTATINGWEBHOOKCONFIGURATIONS
+from minik8s.control.apiserver.resources.validatingadmissionpolicy import VALIDATINGADMISSIONPOLICIES
+from minik8s.control.apiserver.resources.validatingadmissionpolicybinding import VALIDATINGADMISSIONPOLICYBINDINGS
 from minik8s.control.apiserver.resources.validatingwebhookconfiguration import VALIDATINGWEBHOOKCONFIGURATIONS
 from minik8s.control.apiserver.served import Served
 from minik8s.control.apiserver.watchcache import WatchCache
@@ -33,7 +37,15 @@ def plugins(
     means = Means(client, authorizer, versions, rng)
     mutating = Configurations(cache, MUTATINGWEBHOOKCONFIGURATIONS, webhooks.parse)
     validating = Configurations(cache, VALIDATINGWEBHOOKCONFIGURATIONS, webhooks.parse)
+    policies = Policies(
+        Configurations(cache, VALIDATINGADMISSIONPOLICIES, validating_policies.parse),
+        Configurations(cache, VALIDATINGADMISSIONPOLICYBINDINGS, parse_binding),
+        cache,
+        served,
+        authorizer,
+    )
     return (
         MutatingWebhooks(mutating, means, before),
+        ValidatingPolicies(policies),
         ValidatingWebhooks(validating, means),
     )

@@ -7,21 +7,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from minik8s.control.apiserver import cel
 from minik8s.control.apiserver.admission.attributes import Attributes
 from minik8s.control.apiserver.admission.dynamic.requests import Shown
 from minik8s.control.apiserver.authn import User
 from minik8s.control.apiserver.authz import attributes as authz
-from minik8s.control.apiserver.cel import Budget, CelError, CelType, Program
+from minik8s.control.apiserver.cel import Budget, CelError, Program
+from minik8s.control.apiserver.cel.environments import compile_over
 from minik8s.control.apiserver.cel.errors import Aborted
 from minik8s.control.apiserver.resource import Document
 
 REQUEST_COST_MAX = 10 * 1_000_000
 """Steps of all expressions of one policy on one request, as upstream's RuntimeCELCostBudget."""
 _QUESTIONS_MAX = 100  # that one expression may ask the authorizer
-CONDITION_NAMES = ("object", "oldObject", "request", "authorizer")
-POLICY_NAMES = (*CONDITION_NAMES, "params", "namespaceObject")
-_DYN = cel.DYN
 
 
 class Scope:
@@ -116,14 +113,6 @@ class _Variables(Mapping[str, Any]):
         return len(self._programs)
 
 
-def compile_over(expression: str, names: Sequence[str], variables: Sequence[str] = ()) -> Program:
-    """The program of an expression that sees `names`, and variables declared before it. Raises CelError."""
-    declared = dict.fromkeys(names, _DYN)
-    if "variables" not in declared:
-        declared["variables"] = CelType("object", fields=dict.fromkeys(variables, _DYN))
-    return cel.compile(expression, declared)
-
-
 @dataclass(slots=True)
 class Conditions:
     """Match conditions: all must hold. One that fails is an error, unless another one is false."""
@@ -149,12 +138,16 @@ class Conditions:
         return True
 
 
-def compile_conditions(conditions: Sequence[Document], names: Sequence[str]) -> Conditions:
+def compile_conditions(
+    conditions: Sequence[Document], names: Sequence[str], variables: Sequence[str] | None = None
+) -> Conditions:
     """Match conditions as they stand in a configuration; faults are kept for when they are used."""
     made = Conditions()
     for condition in conditions:
         try:
-            made.programs.append((condition.get("name", ""), compile_over(condition.get("expression", ""), names)))
+            made.programs.append(
+                (condition.get("name", ""), compile_over(condition.get("expression", ""), names, variables))
+            )
         except CelError as error:
             made.fault = made.fault or error
     return made

@@ -20,7 +20,6 @@ from minik8s.control.apiserver.admission.attributes import Attributes, Plugin
 from minik8s.control.apiserver.admission.dynamic import matching, review
 from minik8s.control.apiserver.admission.dynamic.configurations import Configurations
 from minik8s.control.apiserver.admission.dynamic.expressions import (
-    CONDITION_NAMES,
     Conditions,
     Scope,
     compile_conditions,
@@ -28,6 +27,7 @@ from minik8s.control.apiserver.admission.dynamic.expressions import (
 from minik8s.control.apiserver.admission.dynamic.requests import Shown, restore, show
 from minik8s.control.apiserver.authz.attributes import Authorizer
 from minik8s.control.apiserver.cel import CelError
+from minik8s.control.apiserver.cel.environments import CONDITION_NAMES
 from minik8s.control.apiserver.resource import Document, Resource
 from minik8s.control.apiserver.webhook_client import WebhookClient, WebhookFailed
 from minik8s.kit import ids
