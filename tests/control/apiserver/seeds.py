@@ -268,7 +268,7 @@ OTHERS = {
         "spec": {
             "policyName": "p",
             "validationActions": ["Deny"],
-            "paramRef": {"name": "n", "namespace": "m"},
+            "paramRef": {"name": "n", "namespace": "m", "parameterNotFoundAction": "Deny"},
             "matchResources": {"resourceRules": [RULE]},
         },
     },
