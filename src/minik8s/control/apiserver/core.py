@@ -29,6 +29,7 @@ from minik8s.control.apiserver.authz.reconcile import reconcile
 from minik8s.control.apiserver.authz.reviews import AccessReviews
 from minik8s.control.apiserver.bootstrap import bootstrap
 from minik8s.control.apiserver.compactor import Compactor
+from minik8s.control.apiserver.extensions.conversion import Converter, Renaming, Webhook
 from minik8s.control.apiserver.extensions.definitions import Definitions
 from minik8s.control.apiserver.extensions.keeper import Keeper
 from minik8s.control.apiserver.handler import Api
@@ -36,6 +37,7 @@ from minik8s.control.apiserver.leases import Leases
 from minik8s.control.apiserver.pipeline import Pipeline
 from minik8s.control.apiserver.reads import Reader
 from minik8s.control.apiserver.registry import Registry
+from minik8s.control.apiserver.resource import Document
 from minik8s.control.apiserver.resources.specialip import is_loopback
 from minik8s.control.apiserver.served import Served
 from minik8s.control.apiserver.storage import Store, StoreError
@@ -104,6 +106,12 @@ class Core:
         tokens = TokenRequests(self.config.authentication.accounts, looks, self.clock, self._rng)
         self.api.answers["", "serviceaccounts/token"] = tokens.create
 
+    def _converter(self, definition: Document) -> Converter:
+        """Who makes a version of a custom kind of another."""
+        if definition["spec"]["conversion"]["strategy"] == "Webhook":
+            return Webhook(definition, self.webhooks, self._rng)
+        return Renaming()
+
     def not_ready(self) -> str | None:
         """Why requests would not be answered well; None if they would."""
         if not self.cache.filled.is_set():
@@ -115,6 +123,7 @@ class Core:
         async with contextlib.AsyncExitStack() as stack:
             stack.push_async_callback(self.webhooks.close)
             group = await stack.enter_async_context(asyncio.TaskGroup())
+            self.definitions.converter = self._converter
             group.create_task(self.cache.run())
             group.create_task(self._compactor.run())
             group.create_task(

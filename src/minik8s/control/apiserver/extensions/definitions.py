@@ -29,11 +29,11 @@ class Definitions:
 
     resource = CUSTOMRESOURCEDEFINITIONS
 
-    def __init__(self, served: Served, converter: Callable[[Document], Converter] = lambda _: Renaming()) -> None:
+    def __init__(self, served: Served) -> None:
         self.current: dict[str, Document] = {}
         self.listeners: list[Callable[[], None]] = []  # told after every change
+        self.converter: Callable[[Document], Converter] = lambda _: Renaming()  # set before the first is told
         self._served = served
-        self._converter = converter
         self._resources: dict[str, list[Resource]] = {}
 
     def reset(self, bodies: Mapping[str, bytes]) -> None:
@@ -62,7 +62,7 @@ class Definitions:
     def _define(self, name: str, definition: Document) -> None:
         self.current[name] = definition
         try:
-            resources = resources_of(definition, self._converter(definition))
+            resources = resources_of(definition, self.converter(definition))
         except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
             log.error("ignoring a definition that cannot be", name=name, error=f"{type(error).__name__}: {error}")
             self._resources.pop(name, None)
