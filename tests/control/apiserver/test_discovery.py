@@ -91,7 +91,7 @@ def test_the_older_documents_are_as_recorded():
     assert [group["name"] for group in found["/apis"]["groups"]] == GROUPS
     assert found["/apis/apps"]["preferredVersion"] == {"groupVersion": "apps/v1", "version": "v1"}
     core = {entry["name"]: entry for entry in found["/api/v1"]["resources"]}
-    # GET /api/v1 of kube-apiserver 1.36.2, without storageVersionHash.
+    # GET /api/v1 of kube-apiserver 1.36.2.
     assert core["configmaps"] == {
         "name": "configmaps",
         "singularName": "configmap",
@@ -99,6 +99,7 @@ def test_the_older_documents_are_as_recorded():
         "kind": "ConfigMap",
         "verbs": ALL_VERBS,
         "shortNames": ["cm"],
+        "storageVersionHash": "qFsyl6wFWjQ=",
     }
     assert core["namespaces"]["verbs"] == ["create", "delete", "get", "list", "patch", "update", "watch"]
     assert core["namespaces/finalize"] == {
