@@ -29,6 +29,7 @@ from minik8s.control.apiserver.authz.reconcile import reconcile
 from minik8s.control.apiserver.authz.reviews import AccessReviews
 from minik8s.control.apiserver.bootstrap import bootstrap
 from minik8s.control.apiserver.compactor import Compactor
+from minik8s.control.apiserver.eviction import Evictions
 from minik8s.control.apiserver.extensions.conversion import Converter, Renaming, Webhook
 from minik8s.control.apiserver.extensions.definitions import Definitions
 from minik8s.control.apiserver.extensions.keeper import Keeper
@@ -105,6 +106,9 @@ class Core:
         self.api.answers["authorization.k8s.io", "localsubjectaccessreviews"] = access.local
         tokens = TokenRequests(self.config.authentication.accounts, looks, self.clock, self._rng)
         self.api.answers["", "serviceaccounts/token"] = tokens.create
+        self.api.answers["", "pods/eviction"] = Evictions(
+            self.api.pipeline, self.registry, looks, clock=self.clock
+        ).answer
 
     def _converter(self, definition: Document) -> Converter:
         """Who makes a version of a custom kind of another."""
@@ -129,8 +133,8 @@ class Core:
             group.create_task(
                 Keeper(self.definitions, self.api.as_user(authn.SERVER), clock=self.clock, rng=self._rng).run()
             )
+            group.create_task(self._ask_version())
             await self._bootstrap()
-            await self._ask_version()
 
     async def _bootstrap(self) -> None:
         """Keep trying: the store may start later than we do."""
@@ -159,13 +163,15 @@ class Core:
         return "" if is_loopback(address) and not self.config.admission.allow_loopback_endpoints else address
 
     async def _ask_version(self) -> None:
-        """Learn whether the store's progress announcements can be believed."""
-        try:
-            version = (await self._store.status()).version
-        except StoreError as error:
-            log.warning("the store does not tell its version", error=str(error))
-            return
-        self.cache.is_progress_sound = is_progress_sound(version)
+        """Learn whether the store's progress announcements can be believed; until it has said so, they are not."""
+        backoff = Backoff(self._rng, max_s=5.0)
+        while True:
+            try:
+                self.cache.is_progress_sound = is_progress_sound((await self._store.status()).version)
+                return
+            except StoreError as error:
+                log.debug("the store does not tell its version yet", error=str(error))
+                await sleep(backoff.next_s())
 
 
 def is_progress_sound(version: str) -> bool:

@@ -140,8 +140,8 @@ class Pipeline:
         done = await self._rewrite(call, OBJECT, changes.binding(call, timestamp(self._clock)))
         return Response(_encode(success()), done.revision, 201)
 
-    async def delete(self, call: Call) -> Response:
-        """DELETE of an object: its removal, or the mark that begins it."""
+    async def delete(self, call: Call, *, is_admitted: bool = False) -> Response:
+        """DELETE of an object: its removal, or the mark that begins it. An eviction was admitted as such."""
         options = deletion.parse_options(call.request)
         if options.dryRun:
             call = replace(call, request=replace(call.request, query={**call.request.query, "dryRun": "All"}))
@@ -149,7 +149,7 @@ class Pipeline:
         for _ in range(_REWRITE_ATTEMPTS):
             old = stored.document()
             deletion.check_preconditions(call.resource, old, options)
-            told = await self._admit_delete(call, old)
+            told = [] if is_admitted else await self._admit_delete(call, old)
             verdict = deletion.delete(call.resource, old, options, self._clock.now_s())
             try:
                 return replace(await self._carry_out(call, stored, verdict), warnings=tuple(told))
@@ -292,6 +292,16 @@ class Pipeline:
         if self._quota is None:
             return contextlib.nullcontext(())
         return self._quota.charge(document, self._attributes(call, document["metadata"].get("name", ""), old, view))
+
+    async def admit_other(self, call: Call, document: Document) -> list[str]:
+        """Run admission on what is no object, such as an Eviction; what to warn the client of."""
+        attributes = self._attributes(call, call.request.name, None, OBJECT)
+        with attributes.telling():
+            for plugin in self._chain:
+                await plugin.mutate(document, attributes)
+            for plugin in self._chain:
+                await plugin.validate(document, attributes)
+        return attributes.warnings
 
     async def _admit_delete(self, call: Call, old: Document) -> list[str]:
         attributes = self._attributes(call, call.request.name, old, OBJECT)

@@ -129,7 +129,9 @@ class PodSecurity(Plugin):
 
     def _warnings(self, namespace: str, standard: Standard, pods: Sequence[Document]) -> list[str]:
         """What is wrong with pods that are there; those of one controller, which are alike, are looked at last."""
-        firsts, others, seen = [], [], set()
+        firsts: list[Document] = []
+        others: list[Document] = []
+        seen: set[str | None] = set()
         for pod in pods:
             if pod.get("spec", {}).get("runtimeClassName") in self._config.exempt_runtime_classes:
                 continue
