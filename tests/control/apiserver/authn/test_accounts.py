@@ -232,15 +232,12 @@ BAD_CLAIMS = {
 }
 
 
-@pytest.mark.parametrize("changes", BAD_CLAIMS.values(), ids=BAD_CLAIMS.keys())
-def test_good_signatures_under_bad_claims_are_refused(changes):
-    @scenario
-    async def check():
-        async with local_core(config=config()) as core:
-            made = await make(core.api, "serviceaccounts", "robot")
-            assert await refused(core, signing_key().sign(_claims(made, **changes)))
-
-    check()
+@scenario
+async def test_good_signatures_under_bad_claims_are_refused():
+    async with local_core(config=config()) as core:
+        made = await make(core.api, "serviceaccounts", "robot")
+        for name, changes in BAD_CLAIMS.items():
+            assert await refused(core, signing_key().sign(_claims(made, **changes))), name
 
 
 @scenario
