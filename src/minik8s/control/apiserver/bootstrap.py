@@ -30,6 +30,7 @@ async def bootstrap(handler: Handler, *, service_address: str, bind_address: str
         "spec": {
             "type": "ClusterIP",
             "clusterIP": service_address,
+            "ipFamilyPolicy": "SingleStack",
             "ports": [{"name": "https", "port": 443, "protocol": "TCP", "targetPort": secure_port}],
         },
     }
@@ -54,7 +55,8 @@ async def bootstrap(handler: Handler, *, service_address: str, bind_address: str
 async def _create(
     handler: Handler, plural: str, namespace: str, document: Mapping[str, Any], *, group: str = ""
 ) -> None:
-    request = Request("create", group, "v1", plural, namespace, body=msgspec.json.encode(document))
+    query, body = {"fieldManager": "kube-apiserver"}, msgspec.json.encode(document)
+    request = Request("create", group, "v1", plural, namespace, query=query, body=body)
     try:
         await handler.call(request)
     except StatusError as error:

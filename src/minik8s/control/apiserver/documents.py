@@ -96,8 +96,8 @@ class Documents:
             return empty if _SWAGGER_TYPE in accept else None
         if not self._plain:
             documents = {"/": {"paths": self._paths()}} | discovery.documents(self._resources)
-            self._plain = {name: _found(_encode(document)) for name, document in documents.items()}
-            self._plain["/version"] = Found(_encode(VERSION), vary="")
+            documents["/version"] = VERSION
+            self._plain = {name: Found(_encode(document), vary="") for name, document in documents.items()}
         return self._plain.get(path)
 
     def _aggregated(self, path: str, version: str) -> Found:

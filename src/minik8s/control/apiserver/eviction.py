@@ -80,7 +80,7 @@ class Evictions:
                 # It may have become ready meanwhile, so that its budget must be asked.
                 await sleep(_PAUSE_S)
                 continue
-            return Response(msgspec.json.encode(success()), code=201, warnings=tuple(told))
+            return Response(msgspec.json.encode(success(code=201)), code=201, warnings=tuple(told))
         raise _too_many("", "", retry_after_s=10)
 
     async def _pod(self, call: Call) -> Stored:

@@ -19,8 +19,8 @@ class Freshness:
         self._clock = clock
         self._since: dict[str, tuple[str, int]] = {}  # path → (tag, seconds); one entry per document
 
-    def headers(self, path: str, found: Found) -> dict[str, str]:
-        """What an answer says, but for its type."""
+    def headers(self, path: str, found: Found, *, is_known: bool = False) -> dict[str, str]:
+        """What an answer says, but for its type; that of 304 if the client has the document."""
         headers = {"Vary": found.vary} if found.vary else {}
         if found.etag and found.shows_etag:
             headers["ETag"] = found.etag
@@ -28,7 +28,7 @@ class Freshness:
             headers["Cache-Control"] = found.cache_control
         if found.is_dated:
             headers["Last-Modified"] = formatdate(self._modified_s(path, found), usegmt=True)
-            headers["Accept-Ranges"] = "bytes"
+            headers |= {} if is_known else {"Accept-Ranges": "bytes"}
         if found.is_immutable:
             headers["Expires"] = formatdate(self._clock.now_s() + _YEAR_S, usegmt=True)
         return headers

@@ -132,8 +132,9 @@ class _Face:
         found = self._parts.documents.find(http.path, http.headers.get("Accept", ""))
         if found is None:
             return web.Response(status=404, text="404 page not found\n")
-        headers = self._freshness.headers(http.path, found)
-        if self._freshness.is_known(http.path, found, http.headers):
+        is_known = self._freshness.is_known(http.path, found, http.headers)
+        headers = self._freshness.headers(http.path, found, is_known=is_known)
+        if is_known:
             return web.Response(status=304, headers=headers)
         return web.Response(body=found.body, headers={**headers, "Content-Type": found.content_type})
 

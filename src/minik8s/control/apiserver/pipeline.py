@@ -138,7 +138,7 @@ class Pipeline:
     async def bind(self, call: Call) -> Response:
         """POST to pods/binding. Raises StatusError Conflict if the pod is bound."""
         done = await self._rewrite(call, OBJECT, changes.binding(call, timestamp(self._clock)))
-        return Response(_encode(success()), done.revision, 201)
+        return Response(_encode(success(code=201)), done.revision, 201)
 
     async def delete(self, call: Call, *, is_admitted: bool = False) -> Response:
         """DELETE of an object: its removal, or the mark that begins it. An eviction was admitted as such."""
@@ -332,9 +332,11 @@ class Pipeline:
         )
 
 
-def success(resource: Resource | None = None, document: Document | None = None) -> Document:
-    """The Status of a call that has no object to answer with."""
+def success(resource: Resource | None = None, document: Document | None = None, *, code: int = 0) -> Document:
+    """The Status of a call that has no object to answer with. `code` is said if it is not the usual."""
     status: Document = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"}
+    if code:
+        status["code"] = code
     if resource and document:
         given = document["metadata"]
         details = {"name": given["name"], "group": resource.group, "kind": resource.plural, "uid": given["uid"]}
