@@ -106,7 +106,9 @@ def test_warnings_and_denials_of_webhooks(cluster: Cluster, namespace: str, webh
     printed = cluster.kubectl("--namespace", namespace, "get", "configmaps", "--selector", "by=webhook", "-o", "name")
     assert printed.startswith("configmap/a")
     install("Validating", "deny")
-    refused = 'Error from server: admission webhook "deny.example.com" denied the request: not on my watch\n'
+    refused = (
+        'error: failed to create configmap: admission webhook "deny.example.com" denied the request: not on my watch\n'
+    )
     until(lambda: output(cluster, namespace, "create", "configmap", f"b{time.monotonic_ns()}").endswith(refused))
     cluster.kubectl("delete", "mutatingwebhookconfigurations,validatingwebhookconfigurations", "--all")
 
