@@ -97,12 +97,19 @@ def _tidy(below: FieldSet) -> FieldSet | None:
     return {} if len(below) == 1 and SELF in below else below
 
 
-def ordered(fields: FieldSet) -> FieldSet:
-    """The set in upstream's order: names, then keys, then values."""
+def ordered(fields: FieldSet, known: FieldSet | None = None) -> FieldSet:
+    """The set in upstream's order: names, then keys, then values. Subtrees shared with `known` are in order already."""
     elements = sorted(fields)
     if elements and elements[-1][0] in "kv" and any(map(_has_number, elements)):
         elements.sort(key=_order)
-    return {element: ordered(below) if (below := fields[element]) else below for element in elements}
+    sorted_fields = {}
+    for element in elements:
+        below = fields[element]
+        if below:
+            before = known.get(element) if known else None
+            below = below if below is before else ordered(below, before)
+        sorted_fields[element] = below
+    return sorted_fields
 
 
 _has_number = re.compile(r"v:[-\d]|k:.*\":[-\d]").match  # Numbers are not in order as text.

@@ -45,12 +45,12 @@ class Writer:
             and (self.operation == APPLY or entry["apiVersion"] == self.api_version)
         )
 
-    def entry(self, fields: FieldSet, now: str | None) -> Entry:
-        """A new entry. Upstream dates none that came through `scale`."""
+    def entry(self, fields: FieldSet, now: str | None, before: FieldSet | None = None) -> Entry:
+        """A new entry; `before` is what its last one had. Upstream dates none that came through `scale`."""
         entry: Entry = {"manager": self.manager, "operation": self.operation, "apiVersion": self.api_version}
         if now and self.subresource != "scale":
             entry["time"] = now
-        entry |= {"fieldsType": "FieldsV1", "fieldsV1": fieldset.ordered(fields)}
+        entry |= {"fieldsType": "FieldsV1", "fieldsV1": fieldset.ordered(fields, before)}
         if self.subresource:
             entry["subresource"] = self.subresource
         return entry
@@ -133,7 +133,7 @@ def after_update(
     before = mine["fieldsV1"] if mine else {}
     after = union(difference(before, changes.own.removed), taken)
     if after:
-        kept.append(writer.entry(after, now if taken or mine is None else mine.get("time")))
+        kept.append(writer.entry(after, now if taken or mine is None else mine.get("time"), before))
     return ordered(_capped(kept))
 
 
@@ -144,7 +144,7 @@ def shrunk(entries: Sequence[Entry], changes: Changes) -> list[Entry]:
         at = changes.at(entry["apiVersion"])
         if at is None:
             continue
-        rest = difference(difference(difference(entry["fieldsV1"], at.modified), at.added), at.removed)
+        rest = difference(entry["fieldsV1"], at.touched)
         if rest:
             kept.append(entry if rest == entry["fieldsV1"] else entry | {"fieldsV1": rest})
     return kept

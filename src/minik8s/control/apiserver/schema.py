@@ -19,7 +19,7 @@ JSON_TYPES = ("", "application/json")  # Some clients send no type at all.
 YAML_TYPES = ("application/yaml", "application/x-yaml", "text/yaml", "application/apply-patch+yaml")
 DEPTH_MAX = 200  # of objects and lists within each other; far from where recursion over a document ends
 # What the quick reading of JSON would spell or count otherwise: escapes of characters, spaces before colons.
-_ODD = re.compile(rb'\\u|"[ \t\r\n]+:')
+_ODD = (b"\\u", b" :", b"\t:", b"\r:", b"\n:")
 _SURROGATE = re.compile(rb"\\u[dD]")
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
@@ -79,7 +79,7 @@ class _Reader:
 
     def _json(self, body: bytes) -> Any:
         """The tree. Bodies that repeat no name and are spelled plainly, which is nearly all, are read by msgspec."""
-        if not _ODD.search(body):
+        if not any(odd in body for odd in _ODD):
             try:
                 tree = _decode(body)
                 if _encode(tree).count(b'":') == body.count(b'":'):  # Else a name is repeated, or a space hides one.
@@ -154,11 +154,14 @@ def _depth_exceeds(tree: Any, depth_max: int) -> bool:
             child
             for node in level
             for child in (node.values() if isinstance(node, dict) else node)
-            if isinstance(child, dict | list)
+            if child and child.__class__ in _CONTAINERS
         ]
         if not level:
             return False
     return True
+
+
+_CONTAINERS = frozenset((dict, list, Repeated))
 
 
 def _check_kind(tree: Document, resource: Resource) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from minik8s.control.apiserver.fieldset import SELF, FieldSet, key_element, quoted, value_element
+from minik8s.control.apiserver.fieldset import SELF, FieldSet, key_element, quoted, union, value_element
 
 _WHOLE: FieldSet = {}
 _ABSENT = object()
@@ -27,6 +27,11 @@ class Comparison:
     added: FieldSet = field(default_factory=dict)
     modified: FieldSet = field(default_factory=dict)
     removed: FieldSet = field(default_factory=dict)
+
+    @property
+    def touched(self) -> FieldSet:
+        """All of it."""
+        return union(union(self.added, self.modified), self.removed)
 
     def __bool__(self) -> bool:
         return bool(self.added or self.modified or self.removed)
