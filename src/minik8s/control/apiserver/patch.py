@@ -83,12 +83,12 @@ def apply(document: Document, patch: Any, content_type: str, model: type) -> Doc
             patched = apply_merge_patch(document, patch)
         else:
             patched = strategic.merge(document, patch, model)
-    except strategic.PatchError as error:
-        raise errors.bad_request(str(error)) from None
-    except PatchFailed as error:
+    except (PatchFailed, strategic.NotRetained) as error:
         raise StatusError(
             "Invalid", f"the server rejected our request due to an error in our request: {error}"
         ) from None
+    except strategic.PatchError as error:
+        raise errors.bad_request(str(error)) from None
     if not isinstance(patched, dict):
         raise errors.bad_request("the patch leaves no object")
     return patched
