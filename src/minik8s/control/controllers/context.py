@@ -56,6 +56,10 @@ class Controller(Protocol):
         """Bring `key` closer to what it should be; when to look again, in seconds, if nothing happens before."""
 
 
+def _not_running(*_: Any) -> Any:
+    raise RuntimeError("the manager is not running")
+
+
 class Context:
     """Shared by the controllers of one process."""
 
@@ -66,6 +70,9 @@ class Context:
         self.rng = rng
         self.events = EventRecorder(client, "minik8s-controllers", clock=clock)
         self._informers: dict[str, Informer[Any]] = {}
+        # How a controller watches further kinds while it works, and lets go of them: set by `manager`.
+        self.follow: Callable[[str, Watch], Informer[Any]] = _not_running
+        self.unfollow: Callable[[Informer[Any]], None] = _not_running
 
     @property
     def informers(self) -> Mapping[str, Informer[Any]]:
@@ -75,5 +82,9 @@ class Context:
     def informer(self, kind: Kind[T]) -> Informer[T]:
         """The one informer of `kind` in this process, over all namespaces."""
         if kind.plural not in self._informers:
-            self._informers[kind.plural] = Informer(self.client, kind, clock=self.clock, rng=self.rng)
+            self._informers[kind.plural] = self.new_informer(kind)
         return self._informers[kind.plural]
+
+    def new_informer(self, kind: Kind[T]) -> Informer[T]:
+        """One that nobody shares and nobody runs yet."""
+        return Informer(self.client, kind, clock=self.clock, rng=self.rng)

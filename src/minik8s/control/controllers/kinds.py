@@ -1,4 +1,4 @@
-"""The kinds that controllers for every kind work on. Discovery will extend it when there are custom resources."""
+"""The built-in kinds that controllers for every kind work on; `customkinds` adds those of definitions."""
 
 from typing import Any
 
