@@ -50,7 +50,7 @@ class Player:
         self._headers = dict(headers or {})
         self._bindings: dict[str, str] = {}
         self._revisions: dict[str, str] = {}
-        self._dates: dict[str, str] = {}
+        self._dates: dict[tuple[str, str], str] = {}  # by path and recorded date
         self._connection = self._connect()
         self._watches: list[tuple[Exchange, HTTPSConnection, Answer]] = []
 
@@ -93,7 +93,9 @@ class Player:
         headers = {key: value for key, value in exchange.headers.items() if key.lower() not in _CONNECTION}
         if "Upgrade" in headers:
             headers["Connection"] = "Upgrade"
-        headers = {key: self._dates.get(value, self._translated(value)) for key, value in headers.items()}
+        headers = {
+            key: self._dates.get((exchange.path, value), self._translated(value)) for key, value in headers.items()
+        }
         connection.request(exchange.method, target, body=self._body(exchange), headers=headers | self._headers)
         response = connection.getresponse()
         if exchange.is_watch:
@@ -149,7 +151,7 @@ class Player:
         if "etag" in recorded and "etag" in answer.headers:
             self._bindings[recorded["etag"].strip('"')] = answer.headers["etag"].strip('"')
         if "last-modified" in recorded and "last-modified" in answer.headers:
-            self._dates[recorded["last-modified"]] = answer.headers["last-modified"]
+            self._dates[exchange.path, recorded["last-modified"]] = answer.headers["last-modified"]
         document = exchange.document()
         if isinstance(document, dict):
             self._bind(document, _decoded(answer))

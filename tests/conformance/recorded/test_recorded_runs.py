@@ -6,13 +6,13 @@ Status, headers, shape and values are compared; uids, times, revisions and ports
 
 import json
 import shutil
+import ssl
 from collections import defaultdict
 from collections.abc import Iterator
 
 import pytest
 
 from conformance.kubectl.cluster import Cluster, find_kubectl
-from minik8s.kit.tls import client_context
 
 from .compare import Difference
 from .recording import exchanges, labels
@@ -21,6 +21,7 @@ from .rules import ACCEPTED_MAX, Rule, accepted, pending
 
 pytestmark = pytest.mark.slow
 
+TOKEN = "0123456789abcdef"
 LABELS = {"kubernetes.io/hostname": "node1"}
 NODE = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "node1", "labels": LABELS}}
 
@@ -30,9 +31,9 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, list[D
     """What differs, by label."""
     if shutil.which("etcd") is None or find_kubectl() is None:
         pytest.skip("needs etcd (Debian: etcd-server) and kubectl")
-    with Cluster(tmp_path_factory.mktemp("recorded")).running() as cluster:
-        set_the_stage(cluster)
-        player = Player("127.0.0.1", cluster.port, client_context(cluster.admin))
+    with Stage(tmp_path_factory.mktemp("recorded")).running() as cluster:
+        cluster.set()
+        player = cluster.player()
         by_label = defaultdict(list)
         player.learn_tags(exchanges())
         for exchange in exchanges():
@@ -42,11 +43,22 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, list[D
         yield by_label
 
 
-def set_the_stage(cluster: Cluster) -> None:
-    """What there was before the first recorded request."""
-    cluster.kubectl("apply", "-f", "-", stdin=json.dumps(NODE))
-    if not cluster.kubectl("get", "serviceaccount", "default", "--ignore-not-found"):
-        cluster.kubectl("create", "serviceaccount", "default")
+class Stage(Cluster):
+    """What there was before the first recorded request; the user is known by a static token, as then."""
+
+    def apiserver_line(self, **flags: object) -> list[str]:
+        users = self.directory / "users.csv"
+        users.write_text(f'{TOKEN},admin,uid-admin,"system:masters"\n')
+        return super().apiserver_line(token_auth_file=users, service_cluster_ip_range="10.96.0.0/16", **flags)
+
+    def set(self) -> None:
+        """Make the node, and what controllers make of the namespace."""
+        self.kubectl("apply", "-f", "-", stdin=json.dumps(NODE), version="1.32")
+        self.kubectl("create", "serviceaccount", "default", version="1.32")
+
+    def player(self) -> Player:
+        context = ssl.create_default_context(cafile=str(self.serving.ca_file))
+        return Player("127.0.0.1", self.port, context, {"Authorization": f"Bearer {TOKEN}"})
 
 
 @pytest.mark.parametrize("label", labels())
