@@ -19,7 +19,7 @@ def configure(settings: kopf.OperatorSettings, **_: Any) -> None:
 
 
 @kopf.on.create(PLURAL)
-def create(spec: kopf.Spec, name: str, namespace: str, **_: Any) -> dict[str, str]:
+def create(spec: kopf.Spec, body: kopf.Body, name: str, namespace: str, **_: Any) -> dict[str, str]:
     claim = {
         "apiVersion": "v1",
         "kind": "PersistentVolumeClaim",
@@ -28,6 +28,7 @@ def create(spec: kopf.Spec, name: str, namespace: str, **_: Any) -> dict[str, st
     }
     kopf.adopt(claim)
     made = client.CoreV1Api().create_namespaced_persistent_volume_claim(namespace, claim)
+    kopf.info(body, reason="Claimed", message=f"There is a claim for {name}.")
     return {"claim": made.metadata.name}
 
 

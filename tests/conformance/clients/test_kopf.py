@@ -87,4 +87,4 @@ def test_an_operator_handles_its_objects_until_their_end(world: World, namespace
                 until(lambda name=name: is_handled(name))
         kubectl("delete", "evc", "a", "--timeout=20s")
         assert "last-will-of-a" in kubectl("get", "configmaps", "-o", "name")
-        assert "Handler 'create' succeeded" in kubectl("get", "events")
+        until(lambda: "There is a claim for c." in kubectl("get", "events"))
