@@ -149,7 +149,7 @@ class WatchCache:
         self.config = config or WatchCacheConfig()
         self.revision = 0
         self.filled = asyncio.Event()
-        self.is_progress_sound = True  # set from the store's version: early etcds announce progress too soon
+        self.is_progress_sound = False  # set from the store's version: early etcds announce progress too soon
         self._store = store
         self._rng = rng
         self._resources = tuple(resources)

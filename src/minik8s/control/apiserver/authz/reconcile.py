@@ -20,7 +20,7 @@ from minik8s.kit.log import get_logger
 
 log = get_logger(__name__)
 
-_WRITES_AT_ONCE = 32
+_WRITES_AT_ONCE = 64
 _ATTEMPTS = 3
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
