@@ -87,15 +87,16 @@ class Cluster:
         *args: str,
         stdin: str | None = None,
         fails: bool = False,
+        out: bool = False,
         identity: Identity | None = None,
         version: str = "1.31",
         binary: str | None = None,
     ) -> str:
-        """What kubectl printed: standard output, or of one that must fail standard error."""
+        """What kubectl printed: standard output, or of one that must fail standard error (unless `out`)."""
         line = self.kubectl_line(*args, identity=identity, version=version, binary=binary)
         done = subprocess.run(line, input=stdin, capture_output=True, text=True, env=self.environment(), timeout=60)
         assert (done.returncode != 0) is fails, f"{args}: {done.returncode}\n{done.stdout}{done.stderr}"
-        return done.stderr if fails else done.stdout
+        return done.stderr if fails and not out else done.stdout
 
     def kubectl_line(
         self, *args: str, identity: Identity | None = None, version: str = "1.31", binary: str | None = None

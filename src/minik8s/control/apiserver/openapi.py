@@ -224,9 +224,8 @@ def _property(model: type[msgspec.Struct], field: Field, description: str) -> Do
     if "$ref" in schema:
         schema = {"allOf": [schema]}  # Beside a bare reference nothing else counts.
     rule = rule_of(model, field.name)
-    strategies = (
-        [name for name, given in (("merge", rule.merge), ("retainKeys", rule.retain_keys)) if given] if rule else []
-    )
+    given = (("merge", rule.merge), ("retainKeys", rule.retain_keys), ("replace", rule.replace)) if rule else ()
+    strategies = [name for name, is_given in given if is_given]
     if strategies:
         schema["x-kubernetes-patch-strategy"] = ",".join(strategies)
     if rule and rule.key:
