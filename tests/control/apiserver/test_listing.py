@@ -1,5 +1,6 @@
 """Lists and gets: which combinations of options are refused, in which words; pages, tokens, exact revisions."""
 
+import asyncio
 import base64
 import json
 
@@ -167,3 +168,19 @@ async def test_an_exact_list_of_the_future_is_waited_for_and_refused(monkeypatch
         with pytest.raises(StatusError, match="Too large resource version: 999") as caught:
             await Client(api).call("list", resourceVersion="999", resourceVersionMatch="Exact")
         assert (caught.value.code, caught.value.retry_after_s) == (504, 1)
+
+
+@scenario
+async def test_a_get_sees_every_write_that_was_answered_before_it():
+    async with local_store() as store, local_core(store=store) as one, local_core(store=store, seed=2) as two:
+        writer, reader = Client(one.api), Client(two.api)
+
+        async def write_and_get(number):
+            await writer.create(f"c{number}")
+            labelled = await writer.label(f"c{number}", x="1")
+            assert await reader.call("get", f"c{number}") == labelled
+            await writer.call("delete", f"c{number}")
+            with pytest.raises(StatusError, match="not found"):
+                await reader.call("get", f"c{number}")
+
+        await asyncio.gather(*(write_and_get(number) for number in range(40)))

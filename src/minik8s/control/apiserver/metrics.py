@@ -29,6 +29,9 @@ class Metrics:
             buckets=_SECONDS,
             registry=registry,
         )
+        # Finding a series by its labels costs as much as all the rest; there are few.
+        self._totals: dict[tuple[tuple[str, ...], int], Counter] = {}
+        self._timers: dict[tuple[str, ...], Histogram] = {}
         self._long_running = Gauge(
             "apiserver_longrunning_requests",
             "Open watches, logs and the like.",
@@ -61,9 +64,15 @@ class Metrics:
     def answered(self, request: Request | None, code: int, seconds: float | None = None) -> None:
         """Count one answer; None is a path that is no resource's. `seconds` is None of a watch and the like."""
         place = self._place(request)
-        self._total.labels(*place, str(code)).inc()
+        total = self._totals.get((place, code))
+        if total is None:
+            total = self._totals[place, code] = self._total.labels(*place, str(code))
+        total.inc()
         if seconds is not None:
-            self._seconds.labels(*place).observe(seconds)
+            timer = self._timers.get(place)
+            if timer is None:
+                timer = self._timers[place] = self._seconds.labels(*place)
+            timer.observe(seconds)
 
     def terminated(self, request: Request | None, code: int) -> None:
         """Count a request that the server would not work on, or no longer."""

@@ -1,6 +1,6 @@
 """get, list and watch: which revision answers, from the cache or from the store.
 
-Called by `handler`. A get reads the store. A list is served from the cache once that has reached the revision the
+Called by `handler`. A get or list is served from the cache once that has reached the revision the
 client may expect (unset: the store's newest at the time of the call, so lists are linearizable; N: at least N; 0: any),
 and from the store when it continues at a revision or the cache cannot catch up. A watch is served from the cache.
 """
@@ -16,6 +16,7 @@ from minik8s.api.errors import StatusError
 from minik8s.api.request import Request, Response, WatchEvent
 from minik8s.api.selectors import parse_fields, parse_labels
 from minik8s.control.apiserver.history import History, too_old
+from minik8s.control.apiserver.joined import JoinedRead
 from minik8s.control.apiserver.listoptions import NEWEST, Token, parse_list, parse_revision, parse_watch
 from minik8s.control.apiserver.registry import Page, Registry, Stored, key_of, prefix_of
 from minik8s.control.apiserver.resource import Resource
@@ -25,6 +26,7 @@ from minik8s.control.apiserver.watchers import INDEXED_FIELDS, Change, Entry, Se
 INITIAL_EVENTS_END = "k8s.io/initial-events-end"
 _TOO_LARGE_TIMEOUT_S = 3.0  # as upstream: how long a revision of the future is waited for
 _NO_PROGRESS_TIMEOUT_S = 0.5
+_GET_PATIENCE_S = 0.004  # longer than the store takes to tell a change it has answered
 _FILL_TIMEOUT_S = 10.0
 _PAGE_OBJECTS_MIN = 500  # read at once where a selector may pass few of them
 _CONTINUE_EXPIRED = (
@@ -42,6 +44,7 @@ class Reader:
     def __init__(self, registry: Registry, cache: WatchCache, *, rng: random.Random) -> None:
         self._registry = registry
         self._cache = cache
+        self._newest = JoinedRead(registry.current_revision)
         self._history = History(registry.store)
         self._rng = rng
 
@@ -51,8 +54,9 @@ class Reader:
 
     async def get(self, resource: Resource, request: Request) -> Response:
         """One object. Raises StatusError NotFound."""
-        # As upstream: whoever names a revision is content with the cache's view of it.
-        if (revision := parse_revision(request.query)) is not None and await self._catch_up(revision):
+        # The store's revision, shared with others who ask now, costs less than the object; the cache mostly is there.
+        revision = parse_revision(request.query)
+        if await (self._is_newest() if revision is None else self._catch_up(revision)):
             entry = self._cache.kind(resource).find(request.namespace, request.name)
             if entry is None:
                 raise errors.not_found(resource.plural, resource.group, request.name)
@@ -125,7 +129,7 @@ class Reader:
 
     async def reached(self) -> int:
         """The cache's revision once it has reached the store's newest."""
-        await self._cache.reach(await self._registry.current_revision(), _TOO_LARGE_TIMEOUT_S)
+        await self._cache.reach(await self._newest.get(), _TOO_LARGE_TIMEOUT_S)
         return self._cache.revision
 
     async def _older(self, resource: Resource, revision: int) -> tuple[Sequence[Change], int]:
@@ -138,9 +142,16 @@ class Reader:
             raise too_old(revision, oldest)
         return await self._history.changes(resource, revision, oldest), oldest
 
+    async def _is_newest(self) -> bool:
+        """Whether the cache has all that was written before this call, or has it at once; if not, ask the store."""
+        if not self._cache.filled.is_set():
+            return False
+        wanted = await self._newest.get()
+        return await self._cache.reach(wanted, _GET_PATIENCE_S) and self._cache.filled.is_set()
+
     async def _catch_up(self, revision: int | None) -> bool:
         """Bring the cache to what `resourceVersion` asks for; False if the store must answer instead."""
-        wanted = await self._registry.current_revision() if revision is None else revision
+        wanted = await self._newest.get() if revision is None else revision
         while True:
             await self._wait_until_filled()
             is_reached = await self._cache.reach(wanted, self._patience_s(revision))

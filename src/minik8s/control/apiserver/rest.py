@@ -5,6 +5,7 @@ Tables and metadata-only objects are asked for by parameters of the media type (
 objects, lists and the events of watches.
 """
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -38,6 +39,7 @@ class Shape:
         return YAML if self.is_yaml else JSON
 
 
+@functools.lru_cache(256)
 def negotiate(accept: str, *, is_watch: bool = False) -> Shape:
     """The shape the client likes best of those we can make. Raises StatusError NotAcceptable.
 

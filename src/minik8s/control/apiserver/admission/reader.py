@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from minik8s.control.apiserver.joined import JoinedReads
 from minik8s.control.apiserver.registry import Registry, key_of
 from minik8s.control.apiserver.resource import Document, Resource
 from minik8s.control.apiserver.watchcache import WatchCache
@@ -20,13 +21,13 @@ class ObjectReader:
     """Reads by plural, of built-in kinds. All methods raise StatusError for what the store cannot do."""
 
     def __init__(self, registry: Registry, cache: WatchCache, resources: Sequence[Resource]) -> None:
-        self._registry = registry
+        self._joined = JoinedReads(registry.get)  # Many writes at a time ask for the same namespace.
         self._cache = cache
         self._resources = {resource.plural: resource for resource in resources}
 
     async def get(self, plural: str, namespace: str, name: str) -> Document | None:
         """The newest state of an object, or None if there is none."""
-        stored = await self._registry.get(key_of(self._resources[plural], namespace, name))
+        stored = await self._joined.get(key_of(self._resources[plural], namespace, name))
         return stored.document() if stored else None
 
     async def cached(self, plural: str, namespace: str, name: str) -> Document | None:
