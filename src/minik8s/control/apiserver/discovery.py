@@ -21,6 +21,7 @@ _SUBRESOURCES: dict[str, tuple[tuple[str, ...], tuple[str, str, str] | None]] = 
     "eviction": (("create",), ("policy", "v1", "Eviction")),
     "finalize": (("update",), None),
     "log": (("get",), None),
+    "resize": (("get", "patch", "update"), None),
     "scale": (("get", "patch", "update"), ("autoscaling", "v1", "Scale")),
     "status": (("get", "patch", "update"), None),
     "token": (("create",), ("authentication.k8s.io", "v1", "TokenRequest")),

@@ -183,7 +183,9 @@ RBAC_GROUP = "rbac.authorization.k8s.io"
 _VIEWS = {
     "": views.OBJECT,
     "approval": views.APPROVAL,
+    "ephemeralcontainers": views.EPHEMERAL_CONTAINERS,
     "finalize": views.FINALIZE,
+    "resize": views.RESIZE,
     "scale": views.SCALE,
     "status": views.STATUS,
 }

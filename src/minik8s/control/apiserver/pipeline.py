@@ -278,7 +278,9 @@ class Pipeline:
             causes = metadata.faults(resource, document, old)
             causes += resource.custom.validate(document, old) if resource.custom else resource.validate(document)
             if old is not None and call.request.subresource != "binding":  # A binding changes what no update may.
-                causes += resource.validate_update(document, old)
+                causes += (view.validate_update or resource.validate_update)(document, old)
+            elif old is None:
+                causes += resource.validate_create(document)
             if causes:
                 raise errors.invalid(resource.kind, resource.group, document["metadata"].get("name", ""), causes)
             for plugin in self._chain:

@@ -87,6 +87,7 @@ class Resource:
     prepare_create: Callable[[Document], None] = _nothing
     prepare_update: Callable[[Document, Document], None] = _nothing  # (new, old)
     validate: Callable[[Document], list[Cause]] = _no_causes
+    validate_create: Callable[[Document], list[Cause]] = _no_causes  # what may not be said at first, after `validate`
     validate_update: Callable[[Document, Document], list[Cause]] = _no_causes  # (new, old)
     fields: Callable[[Document], dict[str, str]] = _no_fields  # selectable beyond metadata.name and .namespace
     # What the object holds alone. If admission picked a claim that turns out to be taken, the write runs again from

@@ -12,6 +12,11 @@ import msgspec
 from minik8s.api import errors
 from minik8s.api.errors import Cause
 from minik8s.control.apiserver.resource import Document, Resource
+from minik8s.control.apiserver.resources.ephemeralcontainers import (
+    validate_ephemeral_update,
+    write_ephemeral_containers,
+)
+from minik8s.control.apiserver.resources.podresize import validate_resize, write_resize
 from minik8s.control.apiserver.resources.scale import SCALES, read_scale, write_scale
 from minik8s.control.apiserver.tree import copied
 
@@ -31,6 +36,8 @@ class View:
     read: Callable[[Document], Document] = _same
     write: Callable[[Document, Document], Document] = _given  # (old object, what was given) → new object
     resource: Resource | None = None  # the kind that is shown, if it is another one
+    # Of a subresource that may change what the main resource may not: judges instead of the resource's own hook.
+    validate_update: Callable[[Document, Document], list[Cause]] | None = None  # (new, old)
 
     @property
     def is_whole(self) -> bool:
@@ -76,6 +83,8 @@ def _take(new: Document, given: Document, name: str) -> None:
 
 
 OBJECT = View()
+EPHEMERAL_CONTAINERS = View(write=write_ephemeral_containers, validate_update=validate_ephemeral_update)
+RESIZE = View(write=write_resize, validate_update=validate_resize)
 SCALE = View(read_scale, write_scale, SCALES)
 STATUS = View(write=_write_status)
 APPROVAL = View(write=_write_approval)
