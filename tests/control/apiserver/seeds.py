@@ -263,6 +263,22 @@ OTHERS = {
             "validations": [{"expression": "true"}],
         },
     },
+    "MutatingAdmissionPolicy": {
+        "metadata": META,
+        "spec": {
+            "paramKind": {"apiVersion": "v1", "kind": "ConfigMap"},
+            "matchConstraints": {"resourceRules": [RULE | {"operations": ["CREATE"]}]},
+            "mutations": [
+                {"patchType": "ApplyConfiguration", "applyConfiguration": {"expression": "Object{}"}},
+                {"patchType": "JSONPatch", "jsonPatch": {"expression": "[]"}},
+            ],
+            "reinvocationPolicy": "Never",
+        },
+    },
+    "MutatingAdmissionPolicyBinding": {
+        "metadata": META,
+        "spec": {"policyName": "p", "matchResources": {"resourceRules": [RULE]}},
+    },
     "ValidatingAdmissionPolicyBinding": {
         "metadata": META,
         "spec": {

@@ -33,6 +33,8 @@ from minik8s.control.apiserver.resources.ipaddress import IPADDRESSES
 from minik8s.control.apiserver.resources.job import JOBS
 from minik8s.control.apiserver.resources.lease import LEASES
 from minik8s.control.apiserver.resources.limitrange import LIMITRANGES
+from minik8s.control.apiserver.resources.mutatingadmissionpolicy import MUTATINGADMISSIONPOLICIES
+from minik8s.control.apiserver.resources.mutatingadmissionpolicybinding import MUTATINGADMISSIONPOLICYBINDINGS
 from minik8s.control.apiserver.resources.mutatingwebhookconfiguration import MUTATINGWEBHOOKCONFIGURATIONS
 from minik8s.control.apiserver.resources.namespace import NAMESPACES
 from minik8s.control.apiserver.resources.networkpolicy import NETWORKPOLICIES
@@ -117,6 +119,8 @@ ALL: tuple[Resource, ...] = (
     STORAGECLASSES,
     VOLUMEATTACHMENTS,
     VOLUMEATTRIBUTESCLASSES,
+    MUTATINGADMISSIONPOLICIES,
+    MUTATINGADMISSIONPOLICYBINDINGS,
     MUTATINGWEBHOOKCONFIGURATIONS,
     VALIDATINGADMISSIONPOLICIES,
     VALIDATINGADMISSIONPOLICYBINDINGS,

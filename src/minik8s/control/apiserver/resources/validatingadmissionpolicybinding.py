@@ -49,13 +49,17 @@ def validate_reference(reference: Document) -> list[Cause]:
     return one_of(f"{path}.parameterNotFoundAction", action, ("Allow", "Deny"))
 
 
+def show_reference(reference: Document | None) -> str:
+    """The parameters of a binding, as tables show them."""
+    if reference is None:
+        return "<unset>"
+    name = reference.get("name", "*")
+    return f"{reference['namespace']}/{name}" if reference.get("namespace") else f"*/{name}"
+
+
 def _row(binding: Document, now_s: float) -> list[Any]:
     spec = binding.get("spec", {})
-    reference = spec.get("paramRef")
-    shown = "<unset>"
-    if reference is not None:
-        name = reference.get("name", "*")
-        shown = f"{reference['namespace']}/{name}" if reference.get("namespace") else f"*/{name}"
+    shown = show_reference(spec.get("paramRef"))
     return [binding["metadata"]["name"], spec.get("policyName", ""), shown, age(binding, now_s)]
 
 

@@ -29,6 +29,7 @@ class Scope:
     ) -> None:
         from minik8s.control.apiserver.cel.authorization import Authorizer  # With the first expression.
 
+        self.shown = shown
         user = User(attributes.user_name, tuple(attributes.groups))
         self._authorizer = authorizer
         self._asking = Authorizer(user, request=shown.request)
