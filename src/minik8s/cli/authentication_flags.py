@@ -1,5 +1,6 @@
 """kube-apiserver's flags about who is believed, and the configuration made of the answers."""
 
+import ssl
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,21 @@ from minik8s.control.apiserver.authn import tokenfile
 from minik8s.control.apiserver.authn.accounts import AccountConfig
 from minik8s.control.apiserver.authn.assembly import AuthenticationConfig
 from minik8s.control.apiserver.authn.frontproxy import FrontProxyConfig
+from minik8s.control.apiserver.authn.oidc import JwtConfig
 from minik8s.kit import jws
 from minik8s.kit.run import StartError
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_OIDC_NAMES = (
+    "client_id",
+    "username_claim",
+    "username_prefix",
+    "groups_claim",
+    "groups_prefix",
+    "required_claim",
+    "signing_algs",
+    "ca_file",
+)
 _ISSUER = "https://kubernetes.default.svc.cluster.local"
 
 _FLAGS = (
@@ -57,6 +69,20 @@ _FLAGS = (
         default=False,
         help="Accept bootstrap tokens, Secrets in kube-system.",
     ),
+    click.option("--oidc-issuer-url", default="", help="Issuer of OpenID tokens, https only."),
+    click.option("--oidc-client-id", default="", help="Whom its tokens must be for."),
+    click.option("--oidc-username-claim", default="sub", show_default=True, help="Claim that names the user."),
+    click.option(
+        "--oidc-username-prefix",
+        default="",
+        help="Before the name; -: nothing.  [default: ISSUER#; for email none]",
+    ),
+    click.option("--oidc-groups-claim", default="", help="Claim that names the user's groups."),
+    click.option("--oidc-groups-prefix", default="", help="Before each group."),
+    click.option("--oidc-required-claim", multiple=True, metavar="NAME=VALUE", help="A claim that must be so."),
+    click.option("--oidc-signing-algs", default="RS256", show_default=True, metavar="NAME,…"),
+    click.option("--oidc-ca-file", type=_FILE, help="Authority of the issuer's certificate.  [default: the machine's]"),
+    click.option("--authentication-config", type=_FILE, help="An AuthenticationConfiguration with jwt issuers."),
     click.option(
         "--requestheader-client-ca-file", type=_FILE, help="Authority that signs the certificates of front proxies."
     ),
@@ -100,9 +126,37 @@ def _authentication(flags: dict[str, Any], client_ca_file: Path) -> Authenticati
         client_authorities=_certificates(client_ca_file) if front_proxy else (),
         front_proxy=front_proxy,
         token_file=tokenfile.load(token_file) if token_file else None,
+        issuers=_issuers(flags),
         are_bootstrap_tokens_enabled=flags.pop("enable_bootstrap_token_auth"),
         is_anonymous_allowed=flags.pop("anonymous_auth"),
     )
+
+
+def _issuers(flags: dict[str, Any]) -> tuple[JwtConfig, ...]:
+    url, path = flags.pop("oidc_issuer_url"), flags.pop("authentication_config")
+    given = {name: flags.pop(f"oidc_{name}") for name in _OIDC_NAMES}
+    if url and path:
+        raise StartError("--oidc-issuer-url and --authentication-config exclude each other")
+    if not url and not path:
+        return ()
+    from minik8s.control.apiserver import yaml_body
+    from minik8s.control.apiserver.authn import jwtconfig
+
+    try:
+        if path:
+            found = jwtconfig.of_document(yaml_body.load(path.read_bytes()))
+        else:
+            ca_file: Path | None = given.pop("ca_file")
+            algorithms = _names(given.pop("signing_algs"))
+            required = given.pop("required_claim")
+            ca_pem = ca_file.read_text() if ca_file else ""
+            more = {"required_claims": required, "signing_algorithms": algorithms, "ca_pem": ca_pem}
+            found = (jwtconfig.of_flags(issuer_url=url, **given, **more),)
+        for config in found:
+            ssl.create_default_context(cadata=config.ca_pem or None)
+    except (OSError, ValueError, ssl.SSLError) as error:
+        raise StartError(f"cannot use the configuration of token issuers: {error}") from error
+    return found
 
 
 def _accounts(flags: dict[str, Any]) -> AccountConfig:

@@ -28,6 +28,7 @@ _CURVES: dict[str, tuple[str, str, ec.EllipticCurve]] = {
     "secp384r1": ("ES384", "P-384", ec.SECP384R1()),
     "secp521r1": ("ES512", "P-521", ec.SECP521R1()),
 }
+_RSA_ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
 _RSA_BITS_MIN = 2048
 
 
@@ -176,14 +177,17 @@ def texts(claims: Mapping[str, Any], name: str) -> tuple[str, ...]:
     return tuple(values)
 
 
-def check_times(claims: Mapping[str, Any], now_s: float, leeway_s: float) -> None:
+def check_times(
+    claims: Mapping[str, Any], now_s: float, leeway_s: float, *, not_before_leeway_s: float | None = None
+) -> None:
     """Raises BadToken if it has expired, is not valid yet, or never expires."""
     expires_s, not_before_s = seconds(claims, "exp"), seconds(claims, "nbf")
     if expires_s is None:
         raise BadToken("it does not expire")
     if now_s > expires_s + leeway_s:
         raise BadToken("token has expired")
-    if not_before_s is not None and now_s + leeway_s < not_before_s:
+    early_s = leeway_s if not_before_leeway_s is None else not_before_leeway_s
+    if not_before_s is not None and now_s + early_s < not_before_s:
         raise BadToken("token is not valid yet")
 
 
@@ -227,10 +231,10 @@ def verification_key(key: object, id_: str = "", algorithms: Sequence[str] = ())
     if isinstance(key, rsa.RSAPublicKey):
         if key.key_size < _RSA_BITS_MIN:
             raise BadKey(f"RSA keys have at least {_RSA_BITS_MIN} bits")
-        possible = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512"]
-        usual = ["RS256"]
+        possible: tuple[str, ...] = _RSA_ALGORITHMS
+        usual = possible[:1]
     elif isinstance(key, ec.EllipticCurvePublicKey) and key.curve.name in _CURVES:
-        possible = usual = [_CURVES[key.curve.name][0]]
+        possible = usual = (_CURVES[key.curve.name][0],)
     else:
         raise BadKey("only RSA keys and those on the curves P-256, P-384 and P-521 are supported")
     der = key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
@@ -246,7 +250,7 @@ def from_jwk(document: Mapping[str, Any]) -> VerificationKey:
         numbers = {name: int.from_bytes(_decoded(text(document, name))) for name in ("n", "e", "x", "y")}
         if text(document, "kty") == "RSA":
             key: PublicKey = rsa.RSAPublicNumbers(numbers["e"], numbers["n"]).public_key()
-            allowed = [text(document, "alg")] if text(document, "alg") else ["RS256", "RS384", "RS512", "PS256"]
+            allowed = [text(document, "alg")] if text(document, "alg") else list(_RSA_ALGORITHMS)
         elif text(document, "kty") == "EC":
             curve = next((each[2] for each in _CURVES.values() if each[1] == text(document, "crv")), None)
             if curve is None:
