@@ -31,6 +31,10 @@ class Served:
         """The resource at a place in the API."""
         return self._by_path.get((group, version, plural))
 
+    def versions(self, resource: Resource) -> Sequence[Resource]:
+        """All versions in which a kind is served, the preferred one first."""
+        return self._versions.get((resource.group, resource.plural), ())
+
     def of_kind(self, group: str, version: str, kind: str) -> Resource | None:
         """The resource whose objects are of a kind; of any version if none is given."""
         return next(
@@ -60,6 +64,9 @@ class Served:
         self._all = (*self._builtin, *_sorted(custom))
         # Should a definition ever name the place of a built-in kind, that stays.
         self._by_path = {(each.group, each.version, each.plural): each for each in reversed(self._all)}
+        self._versions: dict[tuple[str, str], list[Resource]] = {}
+        for each in self._all:
+            self._versions.setdefault((each.group, each.plural), []).append(each)
         self._group_versions = {each.api_version for each in self._all}
         self.generation += 1
 

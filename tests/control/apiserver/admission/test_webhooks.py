@@ -458,6 +458,20 @@ async def test_subresources_are_shown_as_what_they_are(api, client, server):
 
 
 @world
+async def test_evictions_are_asked_about_as_evictions(api, client, server):
+    server.handlers["/evict"] = saying(allowed=False)
+    rules = [ANY | {"resources": ["pods/eviction"]}]
+    await install(api, "validating", {"clientConfig": server.config("/evict"), "rules": rules})
+    await client.create("pods", POD)
+    eviction = {"kind": "Eviction", "apiVersion": "policy/v1", "metadata": {"name": "a", "namespace": "default"}}
+    error = await refused(client.call("create", "pods", "a", eviction, sub="eviction"))
+    assert "denied the request" in error.message
+    (request,) = server.asked("/evict")
+    assert request["kind"] == {"group": "policy", "version": "v1", "kind": "Eviction"}
+    assert (request["operation"], request["object"]["metadata"]["name"]) == ("CREATE", "a")
+
+
+@world
 async def test_dry_runs_are_for_webhooks_without_side_effects_and_told_to_them(api, client, server):
     server.handlers["/x"] = saying()
     await install(api, "validating", {"clientConfig": server.config("/x"), "rules": [CONFIG_MAPS]})

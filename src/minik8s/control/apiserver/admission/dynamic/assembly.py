@@ -1,7 +1,7 @@
 """Dynamic admission put together. Called by `core`."""
 
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from minik8s.control.apiserver.admission.attributes import Plugin
@@ -35,10 +35,7 @@ def plugins(
 ) -> tuple[Plugin, ...]:
     """The plugins, in upstream's order; `before` are those that look again at what webhooks change."""
 
-    def versions(resource: Resource) -> Iterable[Resource]:
-        return [each for each in served.all if (each.group, each.plural) == (resource.group, resource.plural)]
-
-    means = Means(client, authorizer, versions, rng)
+    means = Means(client, authorizer, served.versions, rng)
     mutating = Configurations(cache, MUTATINGWEBHOOKCONFIGURATIONS, webhooks.parse)
     validating = Configurations(cache, VALIDATINGWEBHOOKCONFIGURATIONS, webhooks.parse)
 

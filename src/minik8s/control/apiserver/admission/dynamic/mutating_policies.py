@@ -10,7 +10,7 @@ from minik8s.control.apiserver import patch, topology_builtin, topology_custom, 
 from minik8s.control.apiserver.admission.attributes import Attributes, Plugin
 from minik8s.control.apiserver.admission.dynamic.expressions import Scope
 from minik8s.control.apiserver.admission.dynamic.policies import Case, Policies, Policy, parse_policy
-from minik8s.control.apiserver.admission.dynamic.requests import Shown
+from minik8s.control.apiserver.admission.dynamic.requests import OTHER_KINDS, Shown
 from minik8s.control.apiserver.admission.dynamic.webhooks import replace_with
 from minik8s.control.apiserver.cel import CelError, Program
 from minik8s.control.apiserver.cel.json_values import to_json
@@ -53,7 +53,7 @@ class MutatingPolicies(Plugin):
 
     async def mutate(self, document: Document, attributes: Attributes) -> None:
         """Change the document in place. Raises StatusError."""
-        if attributes.operation == "DELETE" or attributes.subresource == "binding":
+        if attributes.operation == "DELETE" or attributes.subresource in OTHER_KINDS:
             return
         made = self._policies.policies.all()
         seen: list[tuple[MutatingPolicy, Document]] = []
@@ -66,7 +66,7 @@ class MutatingPolicies(Plugin):
 
     async def again(self, document: Document, attributes: Attributes) -> None:
         """Run those that want to see what was changed after them."""
-        if attributes.operation == "DELETE" or attributes.subresource == "binding":
+        if attributes.operation == "DELETE" or attributes.subresource in OTHER_KINDS:
             return
         for each in self._policies.policies.all():
             if each.policy.spec.get("reinvocationPolicy") == "IfNeeded":

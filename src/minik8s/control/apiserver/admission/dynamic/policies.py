@@ -112,11 +112,7 @@ class Policies:
         bindings = [each for each in self.bindings.all() if each.spec.get("policyName") == policy.name]
         if not bindings or matching.is_exempt(attributes):
             return
-        served = [
-            each
-            for each in self.served.all
-            if (each.group, each.plural) == (attributes.resource.group, attributes.resource.plural)
-        ]
+        served = self.served.versions(attributes.resource)
         version = await _meant(policy.spec.get("matchConstraints", {}), document, attributes, served)
         if version is None:
             return

@@ -14,6 +14,12 @@ from minik8s.control.apiserver.views import OBJECT, View
 
 _OPTIONS_KINDS = {"create": "CreateOptions", "update": "UpdateOptions", "patch": "PatchOptions"}
 _META = "meta.k8s.io/v1"
+# Subresources whose object is of a kind of its own; it is shown as it was sent, and nobody changes it.
+OTHER_KINDS = {
+    "binding": {"group": "", "version": "v1", "kind": "Binding"},
+    "eviction": {"group": "policy", "version": "v1", "kind": "Eviction"},
+    "token": {"group": "authentication.k8s.io", "version": "v1", "kind": "TokenRequest"},
+}
 
 
 @dataclass(slots=True)
@@ -60,7 +66,7 @@ async def show(version: Resource, document: Document, attributes: Attributes) ->
         request["options"] = _options(attributes.request)
     shown = None if attributes.operation == "DELETE" else await _read(version, view, document, attributes)
     old = None if attributes.old is None else await _read(version, view, attributes.old, attributes)
-    if attributes.subresource == "binding" and attributes.request is not None:
+    if attributes.subresource in OTHER_KINDS and attributes.request is not None:
         shown, old = msgspec.json.decode(attributes.request.body), None
     return Shown(version, view, request, shown, old)
 
@@ -86,8 +92,8 @@ def _view(version: Resource, attributes: Attributes) -> View:
 
 
 def _kind(version: Resource, view: View, attributes: Attributes) -> Document:
-    if attributes.subresource == "binding":
-        return {"group": "", "version": "v1", "kind": "Binding"}
+    if kind := OTHER_KINDS.get(attributes.subresource):
+        return dict(kind)
     shown = view.resource if view.resource is not None and attributes.subresource else version
     return {"group": shown.group, "version": shown.version, "kind": shown.kind}
 

@@ -7,7 +7,7 @@ asked refuses or is passed over, as `failurePolicy` says.
 
 import asyncio
 import random
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,7 +24,7 @@ from minik8s.control.apiserver.admission.dynamic.expressions import (
     Scope,
     compile_conditions,
 )
-from minik8s.control.apiserver.admission.dynamic.requests import Shown, restore, show
+from minik8s.control.apiserver.admission.dynamic.requests import OTHER_KINDS, Shown, restore, show
 from minik8s.control.apiserver.authz.attributes import Authorizer
 from minik8s.control.apiserver.cel import CelError
 from minik8s.control.apiserver.cel.environments import CONDITION_NAMES
@@ -36,7 +36,7 @@ from minik8s.kit.log import get_logger
 log = get_logger(__name__)
 
 _encode = msgspec.json.Encoder().encode
-Versions = Callable[[Resource], Iterable[Resource]]
+Versions = Callable[[Resource], Sequence[Resource]]
 """The versions in which a kind is served."""
 
 
@@ -204,7 +204,7 @@ class MutatingWebhooks(_Asking, Plugin):
         """Whether the patch changed anything. Raises StatusError InternalError for a patch that does not fit."""
         if not answer.patch:
             return False
-        if shown.object is None or attributes.subresource == "binding":
+        if shown.object is None or attributes.subresource in OTHER_KINDS:
             tried = f'admission webhook "{hook.name}" attempted to modify the object'
             raise errors.internal(f"{tried}, which is not supported for this operation")
         await change(shown, answer.patch, document, attributes)
