@@ -232,8 +232,13 @@ def _credentials(http: web.Request) -> Credentials:
     connection = http.get_extra_info("ssl_object")
     return Credentials(
         (connection and connection.getpeercert(binary_form=True)) or b"",
-        [(name.lower(), value) for name, value in http.headers.items()],
+        [(name.lower(), _text(value)) for name, value in http.headers.items()],
     )
+
+
+def _text(value: str) -> str:
+    """A header without what is no UTF-8: it may become a name, which is written into answers and logs."""
+    return value if value.isascii() else value.encode(errors="surrogateescape").decode(errors="replace")
 
 
 async def _chunks(
