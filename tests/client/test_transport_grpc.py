@@ -14,6 +14,8 @@ from minik8s.client.client import Client
 from minik8s.client.transport_grpc import GrpcTransport
 from minik8s.control.apiserver.authn.authenticator import Authenticator
 from minik8s.control.apiserver.authn.certificates import CertificateReader
+from minik8s.control.apiserver.authn.tokenfile import TokenFile
+from minik8s.control.apiserver.authn.users import User
 from minik8s.control.apiserver.calls import Calls, CallsConfig
 from minik8s.control.apiserver.grpc import GrpcFace
 from minik8s.control.apiserver.metrics import Metrics
@@ -21,10 +23,11 @@ from minik8s.kit.clock import SystemClock
 from minik8s.kit.tls import Authority
 
 pytestmark = pytest.mark.slow
+TOKENS = TokenFile(((b"open-sesame", User("kubernetes-admin", ("system:masters",))),))
 
 
 @contextlib.asynccontextmanager
-async def faces(directory, count=2):
+async def faces(directory, count=2, with_tokens=False):
     """One API behind `count` gRPC ports: (servers, an ExitStack per server, the admin's identity)."""
     authority = Authority(directory)
     server = authority.issue("server", user="kube-apiserver", hosts=["127.0.0.1"])
@@ -35,14 +38,16 @@ async def faces(directory, count=2):
             stack = contextlib.AsyncExitStack()
             face = GrpcFace(
                 api,
-                Authenticator(SystemClock(), certificates=CertificateReader(SystemClock())),
+                Authenticator(SystemClock(), tokens=[TOKENS], certificates=CertificateReader(SystemClock())),
                 Calls(CallsConfig(), Metrics(CollectorRegistry(), lambda *place: True), clock=SystemClock()),
                 "127.0.0.1:0",
                 server,
                 clock=SystemClock(),
                 rng=random.Random(1),
+                token_address="127.0.0.1:0" if with_tokens else "",
             )
-            servers.append(f"127.0.0.1:{await stack.enter_async_context(face.serving())}")
+            port = await stack.enter_async_context(face.serving())
+            servers.append(f"127.0.0.1:{face.token_port if with_tokens else port}")
             stacks.append(stack)
         try:
             yield api, servers, stacks, admin

@@ -14,6 +14,11 @@ from minik8s.control.apiserver.inflight import InFlightConfig
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 _OPTIONS = (
+    click.option(
+        "--grpc-token-port",
+        type=int,
+        help="Port of the gRPC face for who has a token, and no certificate.  [default: none]",
+    ),
     click.option("--max-requests-inflight", default=400, show_default=True, help="Reads at a time, then 429; 0: any."),
     click.option("--max-mutating-requests-inflight", default=200, show_default=True, help="The same of writes."),
     click.option("--request-timeout", type=DURATION, default="1m", show_default=True, help="For what is no watch."),
@@ -47,6 +52,7 @@ def operations_flags(function: Callable[..., None]) -> Callable[..., None]:
 def operations(flags: dict[str, Any]) -> dict[str, Any]:
     """The fields of `server.Config` that the flags mean. Raises UsageError."""
     return {
+        "grpc_token_port": flags["grpc_token_port"],
         "calls": CallsConfig(
             InFlightConfig(flags["max_requests_inflight"], flags["max_mutating_requests_inflight"]),
             request_timeout_s=flags["request_timeout"],

@@ -29,7 +29,10 @@ from minik8s.control.apiserver.watchers import Watcher
 from minik8s.kit import ids, tls
 from minik8s.kit.clock import Clock
 from minik8s.kit.run import StartError
+from minik8s.wire.grpc import reflection_pb2
 from minik8s.wire.minik8s import api_pb2 as wire
+from minik8s.wire.reflection import METHODS as REFLECTION_METHODS
+from minik8s.wire.reflection import Reflection
 
 SERVICE = "minik8s.v1.Kubernetes"
 STATUS_METADATA = "minik8s-status-bin"
@@ -88,8 +91,15 @@ class GrpcFace:
         *,
         clock: Clock,
         rng: random.Random,
+        token_address: str = "",
     ) -> None:
-        """Without an identity the port is plain text and everybody is the administrator: tests only."""
+        """Without an identity the port is plain text and everybody is the administrator: tests only.
+
+        gRPC cannot ask for a certificate without insisting on one, so who has none, but a token, calls at
+        `token_address` (empty: nowhere), whose real port is then `token_port`.
+        """
+        self.token_port = 0
+        self._token_address = token_address
         self._api = api
         self._authenticator = authenticator
         self._calls = calls
@@ -116,7 +126,7 @@ class GrpcFace:
             request_deserializer=wire.WatchRequest.FromString,
             response_serializer=wire.WatchEvent.SerializeToString,
         )
-        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers), _reflection()))
         port = self._bind(server)
         await server.start()
         self._server = server
@@ -131,18 +141,15 @@ class GrpcFace:
             await self._server.stop(grace_s)
 
     def _bind(self, server: Any) -> int:
-        try:
-            if self._identity is None:
-                port = server.add_insecure_port(self._address)
-            else:
-                certificate, key, authority = self._identity.read()
-                credentials = grpc.ssl_server_credentials(
-                    [(key, certificate)], root_certificates=authority, require_client_auth=True
-                )
-                port = server.add_secure_port(self._address, credentials)
-        except (RuntimeError, OSError) as error:
-            raise StartError(f"cannot listen for gRPC on {self._address}: {error}") from error
-        return int(port)
+        if self._identity is None:
+            return _listen(self._address, server.add_insecure_port)
+        certificate, key, authority = self._identity.read()
+        pairs = [(key, certificate)]
+        trusting = grpc.ssl_server_credentials(pairs, root_certificates=authority, require_client_auth=True)
+        if self._token_address:
+            anybody = grpc.ssl_server_credentials(pairs)
+            self.token_port = _listen(self._token_address, server.add_secure_port, anybody)
+        return _listen(self._address, server.add_secure_port, trusting)
 
     def _unary(self, verb: str) -> Callable[[wire.Request, Any], Any]:
         async def call(message: wire.Request, context: Any) -> wire.Response | None:
@@ -205,6 +212,34 @@ class GrpcFace:
         pem = context.auth_context().get("x509_pem_cert") or [b""]
         headers = [(name, value) for name, value in context.invocation_metadata() or () if isinstance(value, str)]
         return await self._authenticator.authenticate(Credentials(pem[0], headers))
+
+
+def _listen(address: str, listen: Callable[..., int], *credentials: Any) -> int:
+    try:
+        return int(listen(address, *credentials))
+    except (RuntimeError, OSError) as error:
+        raise StartError(f"cannot listen for gRPC on {address}: {error}") from error
+
+
+def _reflection() -> grpc.GenericRpcHandler:
+    """What messages there are is no secret: nobody is asked who they are."""
+    reflection = Reflection([wire.DESCRIPTOR])
+
+    async def tell(messages: AsyncIterator[Any], context: Any) -> AsyncIterator[Any]:
+        async for message in messages:
+            yield reflection.answer(message)
+
+    handler = grpc.stream_stream_rpc_method_handler(
+        tell,
+        request_deserializer=reflection_pb2.ServerReflectionRequest.FromString,
+        response_serializer=reflection_pb2.ServerReflectionResponse.SerializeToString,
+    )
+
+    class Handlers(grpc.GenericRpcHandler):
+        def service(self, details: Any) -> Any:
+            return handler if details.method in REFLECTION_METHODS else None
+
+    return Handlers()
 
 
 async def _serve_progress(messages: AsyncIterator[wire.WatchRequest], watcher: Watcher | ConvertedWatcher) -> None:

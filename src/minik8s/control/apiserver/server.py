@@ -47,8 +47,10 @@ class Config:
     bind_address: str = "127.0.0.1"
     secure_port: int = 6443
     grpc_port: int = 6444
+    grpc_token_port: int | None = None  # for who has a token and no certificate; None: nowhere
     proxy_ca_file: Path | None = None  # authority of front proxies, trusted beside that of clients
     kubelet_identity: tls.Identity | None = None  # for logs; None: there are none
+    front_proxy_identity: tls.Identity | None = None  # towards servers of APIServices; None: they do not believe us
     core: CoreConfig = field(default_factory=CoreConfig)
     calls: CallsConfig = field(default_factory=CallsConfig)
     audit: AuditConfig | None = None  # None: nothing is written
@@ -68,6 +70,7 @@ class ApiServer:
         if config.keyrings:
             store = EncryptedStore(store, keyrings_by_prefix(config.keyrings, resources.STORED))
         self.core = Core(config.core, store, clock=clock, rng=rng)
+        self.core.aggregator.identity = config.front_proxy_identity
         self.listening = asyncio.Event()
         self.secure_port = config.secure_port
         self.grpc_port = config.grpc_port
@@ -115,6 +118,7 @@ class ApiServer:
                 self._config.identity,
                 clock=self._clock,
                 rng=self._rng,
+                token_address=self._token_address(),
             )
             self.grpc_port = await stack.enter_async_context(face.serving())
             self.listening.set()
@@ -134,6 +138,10 @@ class ApiServer:
     def _keys_of_accounts(self) -> Mapping[str, tuple[bytes, str]]:
         address = f"https://{self._config.bind_address}:{self._config.secure_port}"
         return openid.documents(self._config.core.authentication.accounts, address)
+
+    def _token_address(self) -> str:
+        port = self._config.grpc_token_port
+        return "" if port is None else f"{self._config.bind_address}:{port}"
 
     async def _drain(self, face: GrpcFace) -> None:
         """As upstream: not ready first, then no new connections, then the end of watches and of requests in flight.
@@ -170,7 +178,8 @@ class ApiServer:
         parts = http.Parts(
             api=self.api,
             authenticator=self.core.authenticator,
-            documents=Documents(self.core.served, self._keys_of_accounts()),
+            documents=Documents(self.core.served, self._keys_of_accounts(), self.core.remotes),
+            aggregator=self.core.aggregator,
             kubelets=KubeletClient(self._config.kubelet_identity),
             calls=self._calls,
             metrics=self._metrics,
