@@ -84,6 +84,8 @@ class Calls:
         if self._audit:
             await self._audit.room()
             trail = self._audit.begin(attributes, origin, audit_id)
+        if trail and request:
+            trail.annotations = request.annotations
         call = Call(request, trail)
         is_long = is_long_running(request)
         started_s = self._clock.monotonic_s()

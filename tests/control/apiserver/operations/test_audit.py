@@ -3,17 +3,21 @@
 import asyncio
 import json
 import stat
+from dataclasses import replace
 
 import pytest
 from prometheus_client import CollectorRegistry
 
+from minik8s.api.request import Request
 from minik8s.control.apiserver.audit import policy
 from minik8s.control.apiserver.audit.event import Origin
 from minik8s.control.apiserver.audit.file import AuditFile, FileConfig
 from minik8s.control.apiserver.audit.log import AuditConfig, AuditLog
 from minik8s.control.apiserver.audit.policy import Level
 from minik8s.control.apiserver.authn import User
-from minik8s.control.apiserver.authz.attributes import Attributes
+from minik8s.control.apiserver.authz.attributes import Attributes, of_request
+from minik8s.control.apiserver.calls import Calls, CallsConfig
+from minik8s.control.apiserver.metrics import Metrics
 from minik8s.kit.clock import SystemClock
 from minik8s.kit.run import StartError
 
@@ -137,6 +141,19 @@ async def test_bodies_are_written_only_where_the_policy_says_so(tmp_path, level,
     assert complete["responseStatus"] == {"metadata": {}, "code": 200}
     assert (complete["requestURI"], complete["sourceIPs"], complete["auditID"]) == (ORIGIN.uri, ["127.0.0.1"], "id-1")
     assert complete["annotations"] == {"authorization.k8s.io/decision": "allow"}
+
+
+@scenario
+async def test_what_admission_has_to_say_is_annotated(tmp_path):
+    async def work(log):
+        calls = Calls(CallsConfig(), Metrics(CollectorRegistry(), lambda request: True), clock=SystemClock(), audit=log)
+        request = Request("create", "", "v1", "secrets", "default")
+        async with calls.serving(of_request(BOB, request), request, ORIGIN, "id-1"):
+            replace(request, body=b"{}").annotations["policy/key"] = "value"
+
+    received, complete = await lines(tmp_path, parsed({"level": "Metadata"}), work)
+    assert "annotations" not in received
+    assert complete["annotations"] == {"policy/key": "value", "authorization.k8s.io/decision": "allow"}
 
 
 @scenario

@@ -44,6 +44,7 @@ class Note:
     request_body: bytes = b""
     content_type: str = JSON
     response_body: bytes = b""
+    annotations: Mapping[str, str] = field(default_factory=dict)  # of admission
 
     @property
     def size_bytes(self) -> int:
@@ -81,10 +82,11 @@ def encode(note: Note) -> bytes:
         document["responseObject"] = body
     document["requestReceivedTimestamp"] = note.received
     document["stageTimestamp"] = note.now
-    if note.code and note.code not in (401, 403):
-        document["annotations"] = {"authorization.k8s.io/decision": "allow"}
-    elif note.code == 403:
-        document["annotations"] = {"authorization.k8s.io/decision": "forbid"}
+    annotations = dict(note.annotations)
+    if note.code and note.code != 401:
+        annotations["authorization.k8s.io/decision"] = "forbid" if note.code == 403 else "allow"
+    if annotations:
+        document["annotations"] = annotations
     return _encode(document) + b"\n"
 
 

@@ -8,7 +8,7 @@ file cannot be written (disk full), the lines are lost, counted and told, and re
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 
 from prometheus_client import CollectorRegistry, Counter
@@ -49,6 +49,7 @@ class Trail:
     content_type: str = ""
     response_body: bytes = b""
     status: dict[str, object] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)  # the request's, which admission adds to
 
     @property
     def wants_request(self) -> bool:
@@ -110,6 +111,7 @@ class AuditLog:
             b"" if is_early else trail.request_body,
             trail.content_type,
             b"" if is_early else trail.response_body,
+            dict(trail.annotations),
         )
         self._queue.append(note)
         self._bytes += note.size_bytes
