@@ -18,6 +18,7 @@ from minik8s.control.apiserver.resource import Document, Resource
 
 ACCEPTED = (JSON_PATCH, MERGE_PATCH, STRATEGIC_MERGE_PATCH, APPLY_PATCH)
 _OPERATIONS_MAX = 10_000  # as upstream, against quadratic work
+_COPIED_BYTES_MAX = 3 * 1024 * 1024  # as upstream, against copies of copies
 
 
 def media_type(content_type: str) -> str:
@@ -113,7 +114,13 @@ class PatchFailed(Exception):
 
 def apply_json_patch(document: Any, operations: list[dict[str, Any]]) -> Any:
     """RFC 6902. Raises PatchFailed; the document is then in an undefined state."""
+    copied_bytes = 0
     for operation in operations:
+        if operation.get("op") == "copy":
+            copied_bytes += len(msgspec.json.encode(_get(document, _pointer(operation, "from"))))
+            if copied_bytes > _COPIED_BYTES_MAX:
+                size = f"the accumulated size increase of copy is {copied_bytes}"
+                raise PatchFailed(f"Unable to complete the copy, {size}, exceeding the limit {_COPIED_BYTES_MAX}")
         document = _apply_operation(document, operation)
     return document
 
