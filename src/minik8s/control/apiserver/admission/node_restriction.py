@@ -111,6 +111,10 @@ def _node(document: Document, attributes: Attributes, node_name: str) -> None:
         taints, old_taints = ((item.get("spec") or {}).get("taints") or [] for item in (document, old))
         if taints != old_taints:
             raise attributes.refuse(f'node "{node_name}" is not allowed to modify taints')
+        # The garbage collector would delete the node for it, taints and all (CVE-2025-5187).
+        owners = [item["metadata"].get("ownerReferences") or [] for item in (document, old)]
+        if owners[0] != owners[1]:
+            raise attributes.refuse(f'node "{node_name}" is not allowed to modify ownerReferences')
     forbidden = ", ".join(sorted(filter(_is_forbidden, _changed(_labels(document), _labels(old or {})))))
     if forbidden and old is None:
         raise attributes.refuse(f'node "{node_name}" is not allowed to set the following labels: {forbidden}')
