@@ -108,3 +108,9 @@ def test_a_refused_type_is_told_the_accepted_ones():
 
 def test_parameters_of_the_content_type_do_not_matter():
     assert parse(b'{"a":1}', "application/merge-patch+json; charset=utf-8") == {"a": 1}
+
+
+def test_copies_of_copies_are_limited():
+    operations = [{"op": "copy", "from": "/a", "path": f"/a/{index}"} for index in range(100)]
+    with pytest.raises(patch.PatchFailed, match="accumulated size increase of copy is .* exceeding the limit 3145728"):
+        patch.apply_json_patch({"a": {}}, operations)
