@@ -7,8 +7,8 @@ import click
 
 from minik8s.cli.admission_flags import admission, admission_flags
 from minik8s.cli.authentication_flags import authentication, authentication_flags
+from minik8s.cli.authorization_flags import authorization, authorization_flags
 from minik8s.cli.operations_flags import operations, operations_flags
-from minik8s.control.apiserver.authz import modes
 from minik8s.control.apiserver.core import CoreConfig
 from minik8s.control.apiserver.server import ApiServer, Config
 from minik8s.control.apiserver.storage import EtcdConfig, EtcdStore, parse_endpoints
@@ -32,19 +32,13 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--tls-private-key-file", type=_FILE, required=True, help="Its key.")
 @click.option("--client-ca-file", type=_FILE, required=True, help="Authority that signs clients' certificates.")
 @click.option(
-    "--authorization-mode",
-    default=",".join(modes.DEFAULT_MODES),
-    show_default=True,
-    metavar="MODE,…",
-    help=f"Who is asked whether a request may, in order: {', '.join(modes.MODES)}.",
-)
-@click.option(
     "--service-cluster-ip-range", default="10.96.0.0/16", show_default=True, metavar="CIDR", help="Service addresses."
 )
 @click.option("--kubelet-certificate-authority", type=_FILE, help="Authority that signed the kubelets' certificates.")
 @click.option("--kubelet-client-certificate", type=_FILE, help="Our client certificate for kubelets.")
 @click.option("--kubelet-client-key", type=_FILE, help="Its key.")
 @authentication_flags
+@authorization_flags
 @admission_flags
 @operations_flags
 @click.option("--health-port", default=0, help="Serve /readyz and /metrics on this loopback port.  [default: none]")
@@ -60,7 +54,6 @@ def command(
     tls_cert_file: Path,
     tls_private_key_file: Path,
     client_ca_file: Path,
-    authorization_mode: str,
     service_cluster_ip_range: str,
     kubelet_certificate_authority: Path | None,
     kubelet_client_certificate: Path | None,
@@ -83,6 +76,7 @@ def command(
     )
     proxy_ca_file = flags["requestheader_client_ca_file"]
     who = authentication(flags, client_ca_file)
+    asked, webhook = authorization(flags)
     config = Config(
         proxy_ca_file=proxy_ca_file,
         identity=Identity(tls_cert_file, tls_private_key_file, client_ca_file),
@@ -94,7 +88,8 @@ def command(
             service_cidr=_network(service_cluster_ip_range),
             bind_address=bind_address,
             secure_port=secure_port,
-            authorization_modes=_modes(authorization_mode),
+            authorization_modes=asked,
+            authorization_webhook=webhook,
             authentication=who,
             admission=admission(flags),
         ),
@@ -125,13 +120,6 @@ def _endpoints(urls: str, identity: Identity | None) -> tuple[str, ...]:
         needs = "https URLs need" if is_tls else "http URLs do not take"
         raise click.UsageError(f"--etcd-servers: {needs} --etcd-cafile, --etcd-certfile and --etcd-keyfile")
     return endpoints
-
-
-def _modes(text: str) -> tuple[str, ...]:
-    try:
-        return modes.parse(text)
-    except ValueError as error:
-        raise click.UsageError(f"--authorization-mode: {error}") from None
 
 
 def _network(cidr: str) -> str:

@@ -27,6 +27,7 @@ from minik8s.control.apiserver.authz.escalation import EscalationCheck
 from minik8s.control.apiserver.authz.rbac import Policy
 from minik8s.control.apiserver.authz.reconcile import reconcile
 from minik8s.control.apiserver.authz.reviews import AccessReviews
+from minik8s.control.apiserver.authz.webhook import WebhookAuthorizer, WebhookConfig
 from minik8s.control.apiserver.bootstrap import bootstrap
 from minik8s.control.apiserver.compactor import Compactor
 from minik8s.control.apiserver.eviction import Evictions
@@ -59,6 +60,7 @@ class CoreConfig:
     bind_address: str = "127.0.0.1"  # with the port: where the service `kubernetes` leads
     secure_port: int = 6443
     authorization_modes: tuple[str, ...] = modes.DEFAULT_MODES  # in the order they are asked
+    authorization_webhook: WebhookConfig | None = None  # whom mode Webhook asks
     authentication: AuthenticationConfig = field(default_factory=AuthenticationConfig)
     admission: AdmissionConfig = field(default_factory=AdmissionConfig)
     compaction_interval_s: float = 300.0
@@ -77,7 +79,9 @@ class Core:
         self.cache = WatchCache(store, resources.STORED, rng=rng, definer=self.definitions, config=config.watch_cache)
         self.registry = Registry(store, rng=rng)
         policy = Policy(self.cache)
-        self.authorizer = modes.build(config.authorization_modes, self.cache, policy)
+        decider = config.authorization_webhook
+        webhook = WebhookAuthorizer(decider, clock=clock, rng=rng) if decider else None
+        self.authorizer = modes.build(config.authorization_modes, self.cache, policy, webhook)
         addresses = ServiceAddresses(service_cidr=config.service_cidr, random=rng)
         leases = Leases(store, clock=clock)
         looks = ObjectReader(self.registry, self.cache, resources.STORED)
@@ -126,6 +130,7 @@ class Core:
         """Follow the store, make what every cluster has, and compact, until cancelled."""
         async with contextlib.AsyncExitStack() as stack:
             stack.push_async_callback(self.webhooks.close)
+            stack.push_async_callback(self.authorizer.close)
             group = await stack.enter_async_context(asyncio.TaskGroup())
             self.definitions.converter = self._converter
             group.create_task(self.cache.run())

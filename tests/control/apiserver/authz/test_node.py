@@ -106,6 +106,7 @@ async def test_a_node_reads_what_its_pods_refer_to():
             ("get secrets default/csi-secret", True),
             ("list secrets default/ metadata.name=vol-secret", True),
             ("watch secrets default/ metadata.name=vol-secret", True),
+            (r"list secrets default/ type!=a\,metadata.name=vol-secret", "No Object name found"),
             ("list secrets default/", "No Object name found"),
             ("list secrets / metadata.name=vol-secret", "can only read namespaced object of this type"),
             ("get secrets default/others", NO_RELATION),
@@ -135,6 +136,10 @@ async def test_a_node_reads_what_its_pods_refer_to():
             ("list pods / spec.nodeName==n1,status.phase!=Failed", True),
             ("list pods / spec.nodeName!=n1", "can only list/watch pods with spec.nodeName field selector"),
             ("watch pods / spec.nodeName=n2", "can only list/watch pods with spec.nodeName field selector"),
+            (
+                r"list pods / status.phase!=a\,spec.nodeName=n1",
+                "can only list/watch pods with spec.nodeName field selector",
+            ),
             ("list pods default/", "can only list/watch pods with spec.nodeName field selector"),
             ("create pods default/", True),
             ("delete pods default/other", True),

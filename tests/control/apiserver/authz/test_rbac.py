@@ -122,7 +122,7 @@ async def test_what_allowed_it_is_said():
         await bind(core, "view", {"kind": "ServiceAccount", "name": "robot"}, namespace="default")
         verdict = await core.authorizer.authorize(pods(ROBOT))
         reason = 'RBAC: allowed by RoleBinding "b/default" of ClusterRole "view" to ServiceAccount "robot/default"'
-        assert verdict == (Decision.ALLOW, reason)
+        assert verdict == (Decision.ALLOW, reason, "")
 
 
 @pytest.mark.parametrize(

@@ -140,6 +140,8 @@ async def _pod(document: Document, attributes: Attributes, node_name: str) -> No
                 raise attributes.refuse(f"{node} {why}")
             if _labels(document) != _labels(attributes.old or {}):
                 raise attributes.refuse(f"{node} cannot update labels through pod status")
+        case "eviction", _:
+            pass  # By whom, `check_eviction` says, who sees the pod.
         case subresource, _:
             why = f"""unexpected pod subresource "{subresource}", only 'status' and 'eviction' are allowed"""
             raise attributes.refuse(why)

@@ -27,6 +27,7 @@ class Verdict(NamedTuple):
 
     decision: Decision
     reason: str = ""
+    error: str = ""  # why it could not be found out
 
     @property
     def is_allowed(self) -> bool:
@@ -55,7 +56,9 @@ class Attributes:
     label_selector: str = ""
 
     def selects(self, field: str) -> str:
-        """The value that the field selector pins a field to; empty if it does not."""
+        """The value that the field selector pins a field to; empty if it does not, or not in plain words."""
+        if "\\" in self.field_selector:  # An escaped comma is part of a value, whatever follows it.
+            return ""
         for requirement in self.field_selector.split(",") if self.field_selector else ():
             name, _, value = requirement.partition("=")
             if name == field:
@@ -77,7 +80,7 @@ class Authorizer(Protocol):
     """Somebody with opinions."""
 
     async def authorize(self, attributes: Attributes, /) -> Verdict:
-        """Whether this may be done. Never raises for what is asked; a failure to find out is no opinion, with why."""
+        """Whether this may be done. Never raises: a failure to find out is no opinion, with the error."""
         ...
 
 
@@ -117,7 +120,10 @@ def refusal(attributes: Attributes, reason: str = "") -> StatusError:
 
 
 async def require(authorizer: Authorizer, attributes: Attributes) -> None:
-    """Raises StatusError Forbidden unless it is allowed."""
+    """Raises StatusError Forbidden unless it is allowed; InternalError if that could not be found out."""
     verdict = await authorizer.authorize(attributes)
-    if not verdict.is_allowed:
-        raise refusal(attributes, verdict.reason)
+    if verdict.is_allowed:
+        return
+    if verdict.error:
+        raise errors.internal(verdict.error)
+    raise refusal(attributes, verdict.reason)

@@ -14,32 +14,38 @@ MASTERS = "system:masters"
 _ALLOW = Verdict(Decision.ALLOW)
 
 
-class RuleSource(Authorizer, Protocol):
+class Mode(Authorizer, Protocol):
     """An authorizer that can list what it allows, as far as that can be listed."""
 
     async def rules_for(self, user: User, namespace: str, /) -> tuple[list[Rule], list[str], bool]:
         """(rules for a user in a namespace, what went wrong, whether these are all)."""
         ...
 
+    async def close(self) -> None:
+        """Let go of what is held."""
+        ...
+
 
 class Chain:
     """The first opinion counts; the reasons of those without one are kept for the refusal."""
 
-    def __init__(self, authorizers: Sequence[RuleSource]) -> None:
+    def __init__(self, authorizers: Sequence[Mode]) -> None:
         self._authorizers = tuple(authorizers)
 
     async def authorize(self, attributes: Attributes) -> Verdict:
         """Ask one after the other."""
         if MASTERS in attributes.user.groups:
             return _ALLOW
-        reasons = []
+        reasons, faults = [], []
         for authorizer in self._authorizers:
             verdict = await authorizer.authorize(attributes)
             if verdict.decision is not Decision.NO_OPINION:
                 return verdict
             if verdict.reason:
                 reasons.append(verdict.reason)
-        return Verdict(Decision.NO_OPINION, ", ".join(reasons)) if reasons else NO_OPINION
+            if verdict.error:
+                faults.append(verdict.error)
+        return Verdict(Decision.NO_OPINION, ", ".join(reasons), ", ".join(faults)) if reasons or faults else NO_OPINION
 
     async def rules_for(self, user: User, namespace: str) -> tuple[list[Rule], list[str], bool]:
         """(every rule known for a user in a namespace, why there may be more, whether these are all)."""
@@ -52,6 +58,11 @@ class Chain:
             faults += why
             is_complete = is_complete and is_all
         return found, faults, is_complete
+
+    async def close(self) -> None:
+        """Let go of what authorizers hold."""
+        for authorizer in self._authorizers:
+            await authorizer.close()
 
 
 class AlwaysAllow:
@@ -66,6 +77,9 @@ class AlwaysAllow:
         everything = Rule(verbs=("*",), groups=("*",), resources=("*",))
         return [everything, Rule(verbs=("*",), urls=("*",))], [], True
 
+    async def close(self) -> None:
+        """Nothing is held."""
+
 
 class AlwaysDeny:
     """Nobody but system:masters may do anything: mode AlwaysDeny."""
@@ -77,3 +91,6 @@ class AlwaysDeny:
     async def rules_for(self, user: User, namespace: str) -> tuple[list[Rule], list[str], bool]:
         """None."""
         return [], [], True
+
+    async def close(self) -> None:
+        """Nothing is held."""

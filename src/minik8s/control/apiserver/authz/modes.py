@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from minik8s.control.apiserver.authz.chain import AlwaysAllow, AlwaysDeny, Chain, RuleSource
+from minik8s.control.apiserver.authz.chain import AlwaysAllow, AlwaysDeny, Chain, Mode
 from minik8s.control.apiserver.authz.node import NodeAuthorizer
 from minik8s.control.apiserver.authz.node_graph import NodeGraph
 from minik8s.control.apiserver.authz.rbac import Policy, RbacAuthorizer
@@ -23,9 +23,9 @@ def parse(text: str) -> tuple[str, ...]:
     return modes
 
 
-def build(modes: Sequence[str], cache: WatchCache, policy: Policy) -> Chain:
-    """The authorizer of an apiserver; `policy` is that of mode RBAC."""
-    authorizers: list[RuleSource] = []
+def build(modes: Sequence[str], cache: WatchCache, policy: Policy, webhook: Mode | None = None) -> Chain:
+    """The authorizer of an apiserver; `policy` is that of mode RBAC, `webhook` whom mode Webhook asks."""
+    authorizers: list[Mode] = []
     for mode in modes:
         match mode:
             case "AlwaysAllow":
@@ -34,6 +34,9 @@ def build(modes: Sequence[str], cache: WatchCache, policy: Policy) -> Chain:
                 authorizers.append(AlwaysDeny())
             case "Node":
                 authorizers.append(NodeAuthorizer(NodeGraph(cache)))
+            case "Webhook":
+                assert webhook is not None
+                authorizers.append(webhook)
             case "RBAC":
                 authorizers.append(RbacAuthorizer(policy))
     return Chain(authorizers)

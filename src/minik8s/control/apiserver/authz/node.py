@@ -68,6 +68,9 @@ class NodeAuthorizer:
             return [], [], True
         return [], ["node authorizer does not support user rule resolution"], False
 
+    async def close(self) -> None:
+        """Nothing is held."""
+
     def _related(self, node: str, asked: Attributes) -> Verdict:
         if not asked.name:
             return _no("No Object name found")

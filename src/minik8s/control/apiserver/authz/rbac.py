@@ -169,6 +169,9 @@ class RbacAuthorizer:
         self.policy.catch_up()
         return *self.policy.rules_for(user, namespace), True
 
+    async def close(self) -> None:
+        """Nothing is held."""
+
 
 def role_not_found(namespace: str, name: str) -> str:
     """What is said of a binding to a role that is not there."""

@@ -79,6 +79,8 @@ class AccessReviews:
             status["denied"] = True
         if verdict.reason:
             status["reason"] = verdict.reason
+        if verdict.error:
+            status["evaluationError"] = verdict.error
         review["status"] = status
         return Response(_encode(review), code=201, warnings=tuple(warnings))
 
