@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from chaos.cluster import has_etcd
 
-from bench import catchup, large
+from bench import api, catchup, large
 from bench.h2load import has_h2load
 from bench.store import ECHOED, OTHERS, UNARY, run
 
@@ -29,3 +29,12 @@ def test_a_large_store_is_measured():
 def test_catching_up_is_measured():
     found = asyncio.run(catchup.measure(5))
     assert found["catch_up_s"] > 0 and found["put_ms"]["during"]["count"] > 0
+
+
+@pytest.mark.slow
+def test_the_api_is_measured():
+    wanted = ("create_pods_16", "get_pods_16", "patch_pods_16", "watch_100")
+    found = asyncio.run(api.run(("minik8s_1",), wanted, 0.3))["minik8s_1"]
+    for name in wanted:
+        assert set(found[name]) == {"per_s", "p50_ms", "p99_ms", "cpu_ms", "store_cpu_ms"}
+        assert found[name]["per_s"] > 0

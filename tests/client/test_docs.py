@@ -1,4 +1,4 @@
-"""docs/grpc.md: the example prints what the page says, against an API server over the in-process store."""
+"""docs/grpc.md: the examples print what the page says, against an API server over the in-process store."""
 
 import asyncio
 import re
@@ -14,15 +14,23 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def test_the_example_prints_what_the_page_says(tmp_path):
+EXAMPLES = {
+    "grpc_client.py": (lambda admin: [admin.ca_file, admin.cert_file, admin.key_file], r"admin\.key\n(created.*?)```"),
+    "grpc_reflection.py": (lambda admin: [admin.ca_file, "open-sesame"], r"TOKEN\n(service.*?)```"),
+}
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_the_example_prints_what_the_page_says(tmp_path, name):
+    arguments, shown = EXAMPLES[name]
+
     async def main() -> str:
-        async with faces(tmp_path, count=1) as (_, servers, _, admin):
-            files = [str(file) for file in (admin.ca_file, admin.cert_file, admin.key_file)]
+        async with faces(tmp_path, count=1, with_tokens="reflection" in name) as (_, servers, _, admin):
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
-                str(ROOT / "docs/examples/grpc_client.py"),
+                str(ROOT / "docs/examples" / name),
                 servers[0],
-                *files,
+                *map(str, arguments(admin)),
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,
             )
@@ -31,6 +39,6 @@ def test_the_example_prints_what_the_page_says(tmp_path):
             assert process.returncode == 0, err.decode()
             return out.decode()
 
-    page = (ROOT / "docs/grpc.md").read_text()
-    shown = re.search(r"admin\.key\n(.*?)```", page, re.DOTALL)
-    assert asyncio.run(main()) == shown[1]
+    found = re.search(shown, (ROOT / "docs/grpc.md").read_text(), re.DOTALL)
+    assert found
+    assert asyncio.run(main()) == found[1]

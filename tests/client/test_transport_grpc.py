@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import random
 
 import pytest
 from control.apiserver.harness import local_api
@@ -11,17 +12,22 @@ from minik8s.api.core_v1 import CONFIGMAPS, PODS
 from minik8s.api.errors import StatusError
 from minik8s.client.client import Client
 from minik8s.client.transport_grpc import GrpcTransport
+from minik8s.control.apiserver.authn.authenticator import Authenticator
+from minik8s.control.apiserver.authn.certificates import CertificateReader
+from minik8s.control.apiserver.authn.tokenfile import TokenFile
+from minik8s.control.apiserver.authn.users import User
+from minik8s.control.apiserver.calls import Calls, CallsConfig
 from minik8s.control.apiserver.grpc import GrpcFace
 from minik8s.control.apiserver.metrics import Metrics
-from minik8s.control.apiserver.resources import ALL
 from minik8s.kit.clock import SystemClock
 from minik8s.kit.tls import Authority
 
 pytestmark = pytest.mark.slow
+TOKENS = TokenFile(((b"open-sesame", User("kubernetes-admin", ("system:masters",))),))
 
 
 @contextlib.asynccontextmanager
-async def faces(directory, count=2):
+async def faces(directory, count=2, with_tokens=False):
     """One API behind `count` gRPC ports: (servers, an ExitStack per server, the admin's identity)."""
     authority = Authority(directory)
     server = authority.issue("server", user="kube-apiserver", hosts=["127.0.0.1"])
@@ -30,8 +36,18 @@ async def faces(directory, count=2):
         servers, stacks = [], []
         for _ in range(count):
             stack = contextlib.AsyncExitStack()
-            face = GrpcFace(api, Metrics(CollectorRegistry(), ALL), "127.0.0.1:0", server, clock=SystemClock())
-            servers.append(f"127.0.0.1:{await stack.enter_async_context(face.serving())}")
+            face = GrpcFace(
+                api,
+                Authenticator(SystemClock(), tokens=[TOKENS], certificates=CertificateReader(SystemClock())),
+                Calls(CallsConfig(), Metrics(CollectorRegistry(), lambda *place: True), clock=SystemClock()),
+                "127.0.0.1:0",
+                server,
+                clock=SystemClock(),
+                rng=random.Random(1),
+                token_address="127.0.0.1:0" if with_tokens else "",
+            )
+            port = await stack.enter_async_context(face.serving())
+            servers.append(f"127.0.0.1:{face.token_port if with_tokens else port}")
             stacks.append(stack)
         try:
             yield api, servers, stacks, admin

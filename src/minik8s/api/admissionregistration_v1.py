@@ -2,6 +2,8 @@
 
 from lightkube.models.admissionregistration_v1 import *  # noqa: F403
 from lightkube.models.admissionregistration_v1 import (
+    MutatingAdmissionPolicy,
+    MutatingAdmissionPolicyBinding,
     MutatingWebhookConfiguration,
     ValidatingAdmissionPolicy,
     ValidatingAdmissionPolicyBinding,
@@ -10,6 +12,16 @@ from lightkube.models.admissionregistration_v1 import (
 
 from minik8s.api.kind import Kind
 
+MUTATINGADMISSIONPOLICIES = Kind(
+    MutatingAdmissionPolicy, "admissionregistration.k8s.io", "v1", "mutatingadmissionpolicies", namespaced=False
+)
+MUTATINGADMISSIONPOLICYBINDINGS = Kind(
+    MutatingAdmissionPolicyBinding,
+    "admissionregistration.k8s.io",
+    "v1",
+    "mutatingadmissionpolicybindings",
+    namespaced=False,
+)
 MUTATINGWEBHOOKCONFIGURATIONS = Kind(
     MutatingWebhookConfiguration,
     "admissionregistration.k8s.io",

@@ -24,6 +24,7 @@ from lightkube.models.core_v1 import (  # noqa: F401  (type checkers do not see 
     Secret,
     Service,
     ServiceAccount,
+    ServiceAccountTokenProjection,
     Taint,
     Toleration,
     Volume,

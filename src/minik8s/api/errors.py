@@ -64,6 +64,8 @@ class StatusError(Exception):
         self.uid = uid
         self.causes = tuple(causes)
         self.retry_after_s = retry_after_s
+        self.continue_token = ""  # of an expired page: where an inconsistent list may go on
+        self.warnings: tuple[str, ...] = ()  # Of admission before it refused; they travel beside the document.
 
     def status(self) -> dict[str, Any]:
         """The Status document."""
@@ -75,7 +77,8 @@ class StatusError(Exception):
             details["causes"] = [_cause_document(cause) for cause in self.causes]
         if self.retry_after_s:
             details["retryAfterSeconds"] = self.retry_after_s
-        document: dict[str, Any] = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure"}
+        metadata = {"continue": self.continue_token} if self.continue_token else {}
+        document: dict[str, Any] = {"kind": "Status", "apiVersion": "v1", "metadata": metadata, "status": "Failure"}
         document["message"] = self.message
         if self.reason:
             document["reason"] = self.reason

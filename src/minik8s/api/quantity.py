@@ -29,6 +29,11 @@ def parse(text: str) -> Fraction:
     return _split(text)[0]
 
 
+def form_of(text: str) -> str:
+    """How the amount is spelled: decimal, binary or exponent."""
+    return _split(text)[1]
+
+
 def milli(text: str) -> int:
     """The amount in thousandths, rounded up: how processors are counted."""
     return ceil(parse(text) * 1000)

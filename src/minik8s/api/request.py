@@ -30,6 +30,9 @@ class Request:
     query: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
     content_type: str = JSON
+    user_agent: str = ""  # the program that calls, as it names itself
+    # What is to be said of it in the audit log; added to while the request is served.
+    annotations: dict[str, str] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

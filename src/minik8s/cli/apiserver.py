@@ -1,9 +1,14 @@
 """`minik8s apiserver`: one API server. Flags are kube-apiserver's."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
+from minik8s.cli.admission_flags import admission, admission_flags
+from minik8s.cli.authentication_flags import authentication, authentication_flags
+from minik8s.cli.authorization_flags import authorization, authorization_flags
+from minik8s.cli.operations_flags import operations, operations_flags
 from minik8s.control.apiserver.core import CoreConfig
 from minik8s.control.apiserver.server import ApiServer, Config
 from minik8s.control.apiserver.storage import EtcdConfig, EtcdStore, parse_endpoints
@@ -32,6 +37,10 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--kubelet-certificate-authority", type=_FILE, help="Authority that signed the kubelets' certificates.")
 @click.option("--kubelet-client-certificate", type=_FILE, help="Our client certificate for kubelets.")
 @click.option("--kubelet-client-key", type=_FILE, help="Its key.")
+@authentication_flags
+@authorization_flags
+@admission_flags
+@operations_flags
 @click.option("--health-port", default=0, help="Serve /readyz and /metrics on this loopback port.  [default: none]")
 @click.option("--log-level", default="info", show_default=True, help="debug, info, warning or error.")
 def command(
@@ -51,6 +60,7 @@ def command(
     kubelet_client_key: Path | None,
     health_port: int,
     log_level: str,
+    **flags: Any,
 ) -> None:
     """Run an API server: REST over TLS, the same API over gRPC, state in the store alone.
 
@@ -64,15 +74,26 @@ def command(
     kubelet_identity = _identity(
         "--kubelet-client-", kubelet_client_certificate, kubelet_client_key, kubelet_certificate_authority
     )
+    proxy_ca_file = flags["requestheader_client_ca_file"]
+    who = authentication(flags, client_ca_file)
+    asked, webhook = authorization(flags)
     config = Config(
+        proxy_ca_file=proxy_ca_file,
         identity=Identity(tls_cert_file, tls_private_key_file, client_ca_file),
         bind_address=bind_address,
         secure_port=secure_port,
         grpc_port=grpc_port,
         kubelet_identity=kubelet_identity,
         core=CoreConfig(
-            service_cidr=_network(service_cluster_ip_range), bind_address=bind_address, secure_port=secure_port
+            service_cidr=_network(service_cluster_ip_range),
+            bind_address=bind_address,
+            secure_port=secure_port,
+            authorization_modes=asked,
+            authorization_webhook=webhook,
+            authentication=who,
+            admission=admission(flags),
         ),
+        **operations(flags),
     )
     rng = ids.system_random()
     endpoints = _endpoints(etcd_servers, store_identity)

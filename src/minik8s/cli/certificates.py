@@ -1,4 +1,5 @@
-"""A cluster's certificates: two authorities, one for Kubernetes and one for the store, and what they issue.
+"""A cluster's certificates: two authorities, one for Kubernetes and one for the store, and what they issue; and the key
+that signs ServiceAccounts' tokens.
 
 The store has its own authority, as with kubeadm: a certificate that opens the API must not open the store.
 """
@@ -7,7 +8,8 @@ import ipaddress
 from pathlib import Path
 
 from minik8s.cli.cluster import Cluster
-from minik8s.kit.tls import Authority, Identity
+from minik8s.kit import jws
+from minik8s.kit.tls import Authority, Identity, write_private
 
 _LOOPBACK = ("127.0.0.1", "localhost")
 _USERS = {
@@ -23,12 +25,13 @@ class Certificates:
 
     def __init__(self, cluster: Cluster, directory: Path) -> None:
         self._cluster = cluster
+        self._directory = directory
         self._kubernetes = Authority(directory, "ca")
         self._etcd = Authority(directory, "etcd-ca") if cluster.store is None else None
 
     def issue_all(self) -> None:
         """Make everything that is missing."""
-        self.admin(), self.apiserver(), self.kubelet_client(), self.store_client()
+        self.accounts_key(), self.admin(), self.apiserver(), self.kubelet_client(), self.store_client()
         for name in self._cluster.store_names:
             self.store(name)
         for name in _USERS:
@@ -50,6 +53,13 @@ class Certificates:
         """What API servers show to kubelets."""
         user, groups = "kube-apiserver-kubelet-client", ["system:masters"]
         return self._kubernetes.issue("apiserver-kubelet-client", user=user, groups=groups)
+
+    def accounts_key(self) -> Path:
+        """The key that signs ServiceAccounts' tokens, as kubeadm calls it. All API servers and controllers share it."""
+        file = self._directory / "sa.key"
+        if not file.exists():
+            write_private(file, jws.generate())
+        return file
 
     def store_client(self) -> Identity | None:
         """What API servers show to the store; None for a given etcd without TLS."""

@@ -94,7 +94,9 @@ class _Layout:
             "tls-cert-file": serving.cert_file,
             "tls-private-key-file": serving.key_file,
             "client-ca-file": serving.ca_file,
+            "service-account-signing-key-file": certificates.accounts_key(),
             "service-cluster-ip-range": self._cluster.service_cidr,
+            "allow-loopback-endpoints": None,  # Pods of the process engine live on 127.0.0.0/8.
             "kubelet-certificate-authority": kubelet_client.ca_file,
             "kubelet-client-certificate": kubelet_client.cert_file,
             "kubelet-client-key": kubelet_client.key_file,
@@ -141,6 +143,7 @@ class _Layout:
 
     def _controllers(self) -> Task:
         flags = self._client(self._certificates.user("controllers")) | _LEASE
+        flags |= {"service-account-private-key-file": self._certificates.accounts_key()}
         flags |= {"cluster-cidr": self._cluster.pod_cidr, "health-port": self._port("controllers/health")}
         imports = ["minik8s.control.controllers"]
         return _task("controllers", "controllers", flags, stage=_STAGE_CLIENT, imports=imports)

@@ -2,12 +2,18 @@
 
 import socket
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from minik8s.cli.client_flags import DURATION, client_flags, connect, leader_flags
 from minik8s.kit import ids, log, run
 from minik8s.kit.clock import SystemClock
+
+if TYPE_CHECKING:
+    from minik8s.kit.jws import SigningKey
+
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 @click.command(
@@ -24,6 +30,10 @@ Example:
     "--node-monitor-grace-period", type=DURATION, default="40s", show_default=True, help="Silence of a dead node."
 )
 @click.option("--concurrent-syncs", default=5, show_default=True, help="Objects that each controller works on at once.")
+@click.option("--root-ca-file", type=_FILE, help="Published as kube-root-ca.crt.  [default: --certificate-authority]")
+@click.option(
+    "--service-account-private-key-file", type=_FILE, help="Key that signs the tokens in Secrets of ServiceAccounts."
+)
 @click.option("--log-level", default="info", show_default=True, help="debug, info, warning or error.")
 @click.option("--health-port", default=0, show_default=True, help="/readyz and /metrics on 127.0.0.1; 0: none.")
 def command(
@@ -39,10 +49,12 @@ def command(
     node_cidr_mask_size: int,
     node_monitor_grace_period: float,
     concurrent_syncs: int,
+    root_ca_file: Path | None,
+    service_account_private_key_file: Path | None,
     log_level: str,
     health_port: int,
 ) -> None:
-    """Run the controllers: Deployments, ReplicaSets, EndpointSlices, nodes, namespaces, garbage collection.
+    """Run the controllers: Deployments, ReplicaSets, EndpointSlices, nodes, namespaces, accounts, garbage collection.
 
     Several may run; one works, the others stand by.
     """
@@ -70,6 +82,8 @@ def command(
         cluster_cidr=cluster_cidr,
         node_cidr_mask_size=node_cidr_mask_size,
         node_monitor_grace_s=node_monitor_grace_period,
+        root_ca=_text(root_ca_file or certificate_authority),
+        account_key=_key(service_account_private_key_file),
         leader_elect=leader_elect,
         timing=timing,
     )
@@ -81,3 +95,21 @@ def command(
         identity=f"{socket.gethostname()}_{ids.new_uuid(rng)}",
     )
     raise SystemExit(run.serve(manager, health_address=("127.0.0.1", health_port) if health_port else None))
+
+
+def _text(file: Path | None) -> str:
+    try:
+        return file.read_text() if file else ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise click.UsageError(f"--root-ca-file: cannot read {file}: {error}") from error
+
+
+def _key(file: Path | None) -> "SigningKey | None":
+    if file is None:
+        return None
+    from minik8s.kit import jws
+
+    try:
+        return jws.read_signing_key(file)
+    except (OSError, jws.BadKey) as error:
+        raise click.UsageError(f"--service-account-private-key-file: {error}") from error

@@ -1,4 +1,4 @@
-"""Waiting for a cluster to come up: the API ready, then every node Ready; or the reason why it will not.
+"""Waiting for a cluster to come up: the API ready, every node Ready, pods accepted; or the reason why it will not.
 
 Gives up early when a component ends again and again, instead of letting the user wait for the deadline.
 """
@@ -46,6 +46,15 @@ class Startup:
         ready: set[str] = set()
         self._until(lambda: self._see_nodes(ready), deadline_s, f"nodes Ready ({self.cluster.nodes} expected)")
         self.progress.reached("nodes Ready", " ".join(sorted(ready)))
+        self._until(self._has_account, deadline_s, "the ServiceAccount that pods run as")
+
+    def _has_account(self) -> bool:
+        """Whether pods are accepted. The controllers make it while nodes start, so nobody waits for it in fact."""
+        try:
+            self.api.get("/api/v1/namespaces/default/serviceaccounts/default")
+        except (OSError, http.client.HTTPException):
+            return False
+        return True
 
     def _see_nodes(self, ready: set[str]) -> bool:
         """Follow the nodes; True when all are Ready, False when the watch ended or paused before."""

@@ -181,6 +181,10 @@ class Informer(Generic[T]):
         """Call `handler` for every change; before `run`, so that none is missed."""
         self._handlers.append(handler)
 
+    def clear(self) -> None:
+        """All objects are gone, because their kind is: tell so. For after `run`."""
+        self._tell(self.store.replace([], self.revision))
+
     def add_index(self, name: str, values: Callable[[T], Iterable[str]]) -> None:
         """Make `by_index(name, value)` find objects for which `values(obj)` has `value`."""
         self.store.add_index(name, values)

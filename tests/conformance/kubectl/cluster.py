@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from http.client import HTTPException, HTTPSConnection
 from pathlib import Path
 
-from minik8s.kit.tls import Authority, Identity, client_context
+from minik8s.kit import jws
+from minik8s.kit.tls import Authority, Identity, client_context, write_private
 
 MINIK8S = str(Path(sys.executable).with_name("minik8s"))
 KUBECONFIG = """apiVersion: v1
@@ -54,6 +55,8 @@ class Cluster:
         self.serving = authority.issue("serving", user="kube-apiserver", hosts=["127.0.0.1", "localhost"])
         self.admin = authority.issue("admin", user="kubernetes-admin", groups=["system:masters"])
         self.stranger = authority.issue("stranger", user="bob")
+        self.accounts_key = directory / "sa.key"
+        write_private(self.accounts_key, jws.generate())
         self.port, self.grpc_port, self.etcd_port, self._peer_port = free_ports(4)
 
     @contextlib.contextmanager
@@ -74,6 +77,8 @@ class Cluster:
             "tls_cert_file": self.serving.cert_file,
             "tls_private_key_file": self.serving.key_file,
             "client_ca_file": self.serving.ca_file,
+            "service_account_signing_key_file": self.accounts_key,
+            "disable_admission_plugins": "ServiceAccount",  # No controller makes the accounts it wants.
         } | flags
         return [MINIK8S, "apiserver", *(f"--{name.replace('_', '-')}={value}" for name, value in settings.items())]
 
@@ -82,15 +87,16 @@ class Cluster:
         *args: str,
         stdin: str | None = None,
         fails: bool = False,
+        out: bool = False,
         identity: Identity | None = None,
         version: str = "1.31",
         binary: str | None = None,
     ) -> str:
-        """What kubectl printed: standard output, or of one that must fail standard error."""
+        """What kubectl printed: standard output, or of one that must fail standard error (unless `out`)."""
         line = self.kubectl_line(*args, identity=identity, version=version, binary=binary)
         done = subprocess.run(line, input=stdin, capture_output=True, text=True, env=self.environment(), timeout=60)
         assert (done.returncode != 0) is fails, f"{args}: {done.returncode}\n{done.stdout}{done.stderr}"
-        return done.stderr if fails else done.stdout
+        return done.stderr if fails and not out else done.stdout
 
     def kubectl_line(
         self, *args: str, identity: Identity | None = None, version: str = "1.31", binary: str | None = None

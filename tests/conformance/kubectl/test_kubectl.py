@@ -268,7 +268,6 @@ BAD = {
     "bad field selector": (["get", "pods", "--field-selector", "spec.nope=1"], None, "field label not supported"),
     "unknown namespace": (["create", "-n", "nope", "-f", "-"], CONFIGMAP, 'namespaces "nope" not found'),
     "patch of nothing": (["patch", "cm", "nope", "-p", "{}"], None, 'configmaps "nope" not found'),
-    "server-side apply": (["apply", "--server-side", "-f", "-"], CONFIGMAP, "server-side apply is not supported yet"),
     "immortal namespace": (["delete", "namespace", "default"], None, "this namespace may not be deleted"),
 }
 

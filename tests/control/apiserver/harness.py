@@ -2,6 +2,9 @@
 
 async with local_api() as api:
     client = Client(api.as_user(ADMIN), field_manager="test")
+
+No controller runs beside it, so no namespace has a ServiceAccount, and the admission plugin that wants one for each pod
+is off unless a test asks for it.
 """
 
 import asyncio
@@ -9,6 +12,7 @@ import contextlib
 import functools
 import random
 from collections.abc import AsyncIterator, Callable, Coroutine
+from dataclasses import replace
 from typing import Any
 
 from minik8s.control.apiserver.authn import ADMIN
@@ -33,14 +37,25 @@ async def local_api(
 
 @contextlib.asynccontextmanager
 async def local_core(
-    *, clock: Clock | None = None, seed: int = 1, config: CoreConfig | None = None, store: Store | None = None
+    *,
+    clock: Clock | None = None,
+    seed: int = 1,
+    config: CoreConfig | None = None,
+    store: Store | None = None,
+    allow_loopback: bool = True,
+    with_accounts: bool = False,
 ) -> AsyncIterator[Core]:
-    """The same with its parts; over `store`, or one of its own."""
+    """The same with its parts; over `store`, or one of its own. Endpoints may be loopback addresses if not said."""
     clock = clock or SystemClock()
+    config = config or CoreConfig()
+    disabled = [*config.admission.disabled, *([] if with_accounts else ["ServiceAccount"])]
+    config = replace(
+        config, admission=replace(config.admission, allow_loopback_endpoints=allow_loopback, disabled=disabled)
+    )
     async with contextlib.AsyncExitStack() as stack:
         if store is None:
             store = await stack.enter_async_context(local_store(clock=clock, seed=seed))
-        core = Core(config or CoreConfig(), store, clock=clock, rng=random.Random(seed))
+        core = Core(config, store, clock=clock, rng=random.Random(seed))
         await stack.enter_async_context(running(core.run()))
         async with asyncio.timeout(10):
             while core.not_ready():

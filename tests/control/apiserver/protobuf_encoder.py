@@ -4,11 +4,12 @@
 """
 
 import base64
+import json
 import struct
 from datetime import datetime
 from typing import Any
 
-from minik8s.control.apiserver.protobuf import MAGIC, _fields, _message_name, _table
+from minik8s.control.apiserver.protobuf import _UNIONS, MAGIC, _fields, _message_name, _table
 
 
 def encode(document: dict[str, Any]) -> bytes:
@@ -74,6 +75,11 @@ def one(number: int, value: Any, type_: str) -> bytes:
             time = datetime.fromisoformat(value)
             nanos = time.microsecond * 1000
             return field(number, one(1, int(time.timestamp()), "int64") + one(2, nanos, "int32"))
+        case "apiextensions.v1.JSON":
+            return field(number, field(1, json.dumps(value).encode()))
+    if union := _UNIONS.get(type_):
+        first, second, _ = union
+        return field(number, message({first if isinstance(value, dict) else second: value}, type_))
     if type_.endswith(".ExtraValue"):
         return field(number, b"".join(one(1, item, "string") for item in value))
     assert type_ in _table(), type_

@@ -47,7 +47,73 @@ CLAIM = {
 BACKEND = {"service": {"name": "s", "port": {"number": 80}}}
 PEERS = [{"podSelector": SELECTOR}, {"ipBlock": {"cidr": "10.0.0.0/8", "except": ["10.1.0.0/16"]}}]
 
+DEFINITION = {
+    "metadata": {"name": "gadgets.example.com"},
+    "spec": {
+        "group": "example.com",
+        "scope": "Namespaced",
+        "names": {"plural": "gadgets", "kind": "Gadget", "shortNames": ["gd"], "categories": ["all"]},
+        "conversion": {
+            "strategy": "Webhook",
+            "webhook": {
+                "conversionReviewVersions": ["v1"],
+                "clientConfig": {"service": {"name": "s", "namespace": "n", "path": "/p"}, "caBundle": "aGk="},
+            },
+        },
+        "versions": [
+            {
+                "name": "v1",
+                "served": True,
+                "storage": True,
+                "schema": {
+                    "openAPIV3Schema": {
+                        "type": "object",
+                        "properties": {
+                            "spec": {
+                                "type": "object",
+                                "required": ["count"],
+                                "properties": {
+                                    "count": {"type": "integer", "minimum": 1, "default": 1},
+                                    "size": {"x-kubernetes-int-or-string": True, "nullable": True},
+                                    "extra": {"type": "object", "additionalProperties": {"type": "string"}},
+                                    "rest": {"type": "object", "x-kubernetes-preserve-unknown-fields": True},
+                                    "list": {
+                                        "type": "array",
+                                        "x-kubernetes-list-type": "map",
+                                        "x-kubernetes-list-map-keys": ["name"],
+                                        "items": {
+                                            "type": "object",
+                                            "required": ["name"],
+                                            "properties": {"name": {"type": "string", "pattern": "^a+$"}},
+                                        },
+                                    },
+                                },
+                                "x-kubernetes-validations": [{"rule": "self.count < 9", "message": "too many"}],
+                            },
+                            "status": {"type": "object", "properties": {"replicas": {"type": "integer"}}},
+                        },
+                    }
+                },
+                "subresources": {
+                    "status": {},
+                    "scale": {"specReplicasPath": ".spec.count", "statusReplicasPath": ".status.replicas"},
+                },
+                "additionalPrinterColumns": [{"name": "Count", "type": "integer", "jsonPath": ".spec.count"}],
+                "selectableFields": [{"jsonPath": ".spec.count"}],
+            },
+            {
+                "name": "v1beta1",
+                "served": True,
+                "storage": False,
+                "deprecated": True,
+                "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}},
+            },
+        ],
+    },
+}
+
 OTHERS = {
+    "CustomResourceDefinition": DEFINITION,
     "Secret": {"metadata": META, "type": "kubernetes.io/tls", "data": {"tls.crt": "YQ==", "tls.key": "YQ=="}},
     "ServiceAccount": {"metadata": META, "secrets": [{"name": "s"}], "automountServiceAccountToken": False},
     "PersistentVolume": {
@@ -197,71 +263,141 @@ OTHERS = {
             "validations": [{"expression": "true"}],
         },
     },
+    "MutatingAdmissionPolicy": {
+        "metadata": META,
+        "spec": {
+            "paramKind": {"apiVersion": "v1", "kind": "ConfigMap"},
+            "matchConstraints": {"resourceRules": [RULE | {"operations": ["CREATE"]}]},
+            "mutations": [
+                {"patchType": "ApplyConfiguration", "applyConfiguration": {"expression": "Object{}"}},
+                {"patchType": "JSONPatch", "jsonPatch": {"expression": "[]"}},
+            ],
+            "reinvocationPolicy": "Never",
+        },
+    },
+    "MutatingAdmissionPolicyBinding": {
+        "metadata": META,
+        "spec": {"policyName": "p", "matchResources": {"resourceRules": [RULE]}},
+    },
     "ValidatingAdmissionPolicyBinding": {
         "metadata": META,
         "spec": {
             "policyName": "p",
             "validationActions": ["Deny"],
-            "paramRef": {"name": "n", "namespace": "m"},
+            "paramRef": {"name": "n", "namespace": "m", "parameterNotFoundAction": "Deny"},
             "matchResources": {"resourceRules": [RULE]},
         },
     },
 }
+DEVICES = {
+    "requests": [{"name": "gpu", "exactly": {"deviceClassName": "c", "selectors": [{"cel": {"expression": "true"}}]}}]
+}
+SMALL = {
+    "FlowSchema": {
+        "metadata": META,
+        "spec": {
+            "priorityLevelConfiguration": {"name": "p"},
+            "distinguisherMethod": {"type": "ByUser"},
+            "rules": [
+                {
+                    "subjects": [{"kind": "User", "user": {"name": "u"}}, {"kind": "Group", "group": {"name": "g"}}],
+                    "resourceRules": [{"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"], "namespaces": ["*"]}],
+                    "nonResourceRules": [{"verbs": ["*"], "nonResourceURLs": ["*"]}],
+                }
+            ],
+        },
+        "status": {"conditions": [{"type": "Dangling", "status": "False"}]},
+    },
+    "PriorityLevelConfiguration": {
+        "metadata": META,
+        "spec": {"type": "Limited", "limited": {"limitResponse": {"type": "Queue", "queuing": {"queues": 8}}}},
+    },
+    "CSIStorageCapacity": {"metadata": META, "storageClassName": "c", "capacity": "1Gi", "nodeTopology": SELECTOR},
+    "VolumeAttributesClass": {"metadata": META, "driverName": "d.example.com", "parameters": {"iops": "1"}},
+    "IPAddress": {
+        "metadata": META | {"name": "10.0.0.1"},
+        "spec": {"parentRef": {"resource": "services", "namespace": "n", "name": "s"}},
+    },
+    "ServiceCIDR": {"metadata": META, "spec": {"cidrs": ["10.96.0.0/16"]}},
+    "DeviceClass": {"metadata": META, "spec": {"selectors": [{"cel": {"expression": "true"}}]}},
+    "ResourceClaim": {
+        "metadata": META,
+        "spec": {"devices": DEVICES},
+        "status": {"reservedFor": [{"resource": "pods", "name": "p", "uid": "u"}]},
+    },
+    "ResourceClaimTemplate": {
+        "metadata": META,
+        "spec": {"metadata": {"labels": {"a": "b"}}, "spec": {"devices": DEVICES}},
+    },
+    "ResourceSlice": {
+        "metadata": META,
+        "spec": {
+            "driver": "d.example.com",
+            "nodeName": "n",
+            "pool": {"name": "p", "generation": 1, "resourceSliceCount": 1},
+            "devices": [{"name": "d", "attributes": {"a": {"string": "b"}}}],
+        },
+    },
+}
 STATE = {"terminated": {"exitCode": 1, "finishedAt": "2026-11-20T10:00:00Z"}}
-SEEDS = {
-    "Pod": pod(
-        FULL,
-        initContainers=[container("i", restartPolicy="Always")],
-        tolerations=[{"operator": "Exists"}],
-        volumes=[{"name": "v", "configMap": {"name": "c"}}],
-        readinessGates=[{"conditionType": "g"}],
-    )
-    | {
-        "metadata": META,
-        "status": {
-            "phase": "Running",
-            "conditions": [{"type": "Ready", "status": "True"}],
-            "podIPs": [{"ip": "10.0.0.1"}],
-            "containerStatuses": [{"name": "c", "ready": True, "state": {"running": {}}, "lastState": STATE}],
-            "initContainerStatuses": [{"name": "i", "state": STATE, "restartCount": 2}],
+SEEDS = (
+    {
+        "Pod": pod(
+            FULL,
+            initContainers=[container("i", restartPolicy="Always")],
+            tolerations=[{"operator": "Exists"}],
+            volumes=[{"name": "v", "configMap": {"name": "c"}}],
+            readinessGates=[{"conditionType": "g"}],
+        )
+        | {
+            "metadata": META,
+            "status": {
+                "phase": "Running",
+                "conditions": [{"type": "Ready", "status": "True"}],
+                "podIPs": [{"ip": "10.0.0.1"}],
+                "containerStatuses": [{"name": "c", "ready": True, "state": {"running": {}}, "lastState": STATE}],
+                "initContainerStatuses": [{"name": "i", "state": STATE, "restartCount": 2}],
+            },
         },
-    },
-    "Deployment": deployment(strategy={"rollingUpdate": {"maxSurge": "10%", "maxUnavailable": 1}}, replicas=2),
-    "ReplicaSet": deployment(selector={"matchExpressions": [{"key": "app", "operator": "In", "values": ["web"]}]}),
-    "Service": service(
-        {"name": "a", "port": 80, "targetPort": "http", "nodePort": 30000},
-        type="NodePort",
-        selector={"a": "b"},
-        externalIPs=["10.0.0.1"],
-        clusterIP="10.96.0.9",
-    ),
-    "EndpointSlice": {
-        "metadata": META,
-        "addressType": "IPv4",
-        "endpoints": [{"addresses": ["10.0.0.1"], "nodeName": "n"}],
-        "ports": [{"port": 80, "name": "a"}],
-    },
-    "Lease": {
-        "metadata": META,
-        "spec": {"holderIdentity": "a", "leaseDurationSeconds": 5, "renewTime": "2026-11-20T10:00:00.000000Z"},
-    },
-    "ConfigMap": {"metadata": META, "data": {"a": "b"}, "binaryData": {"c": "aGk="}, "immutable": True},
-    "Event": {
-        "metadata": META,
-        "involvedObject": {"kind": "Pod", "name": "p"},
-        "source": {"component": "c"},
-        "series": {"count": 3, "lastObservedTime": "2026-11-20T10:00:00.000000Z"},
-        "message": "m",
-    },
-    "Namespace": {"metadata": META, "spec": {"finalizers": ["kubernetes"]}, "status": {"phase": "Active"}},
-    "Node": {
-        "metadata": META,
-        "spec": {"taints": [{"key": "a", "effect": "NoSchedule"}]},
-        "status": {
-            "conditions": [{"type": "Ready", "status": "True"}],
-            "addresses": [{"type": "InternalIP", "address": "127.0.0.1"}],
-            "capacity": {"cpu": "4"},
-            "nodeInfo": {"kubeletVersion": "v1"},
+        "Deployment": deployment(strategy={"rollingUpdate": {"maxSurge": "10%", "maxUnavailable": 1}}, replicas=2),
+        "ReplicaSet": deployment(selector={"matchExpressions": [{"key": "app", "operator": "In", "values": ["web"]}]}),
+        "Service": service(
+            {"name": "a", "port": 80, "targetPort": "http", "nodePort": 30000},
+            type="NodePort",
+            selector={"a": "b"},
+            externalIPs=["10.0.0.1"],
+            clusterIP="10.96.0.9",
+        ),
+        "EndpointSlice": {
+            "metadata": META,
+            "addressType": "IPv4",
+            "endpoints": [{"addresses": ["10.0.0.1"], "nodeName": "n"}],
+            "ports": [{"port": 80, "name": "a"}],
         },
-    },
-} | OTHERS
+        "Lease": {
+            "metadata": META,
+            "spec": {"holderIdentity": "a", "leaseDurationSeconds": 5, "renewTime": "2026-11-20T10:00:00.000000Z"},
+        },
+        "ConfigMap": {"metadata": META, "data": {"a": "b"}, "binaryData": {"c": "aGk="}, "immutable": True},
+        "Event": {
+            "metadata": META,
+            "involvedObject": {"kind": "Pod", "name": "p"},
+            "source": {"component": "c"},
+            "series": {"count": 3, "lastObservedTime": "2026-11-20T10:00:00.000000Z"},
+            "message": "m",
+        },
+        "Namespace": {"metadata": META, "spec": {"finalizers": ["kubernetes"]}, "status": {"phase": "Active"}},
+        "Node": {
+            "metadata": META,
+            "spec": {"taints": [{"key": "a", "effect": "NoSchedule"}]},
+            "status": {
+                "conditions": [{"type": "Ready", "status": "True"}],
+                "addresses": [{"type": "InternalIP", "address": "127.0.0.1"}],
+                "capacity": {"cpu": "4"},
+                "nodeInfo": {"kubeletVersion": "v1"},
+            },
+        },
+    }
+    | OTHERS
+    | SMALL
+)

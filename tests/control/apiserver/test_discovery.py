@@ -9,6 +9,8 @@ from minik8s.control.apiserver.resources import ALL
 GROUPS = [
     "events.k8s.io",
     "apps",
+    "authentication.k8s.io",
+    "authorization.k8s.io",
     "autoscaling",
     "batch",
     "certificates.k8s.io",
@@ -17,10 +19,13 @@ GROUPS = [
     "rbac.authorization.k8s.io",
     "storage.k8s.io",
     "admissionregistration.k8s.io",
+    "apiextensions.k8s.io",
     "scheduling.k8s.io",
     "coordination.k8s.io",
     "node.k8s.io",
     "discovery.k8s.io",
+    "resource.k8s.io",
+    "flowcontrol.apiserver.k8s.io",
 ]
 ALL_VERBS = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"]
 
@@ -86,7 +91,7 @@ def test_the_older_documents_are_as_recorded():
     assert [group["name"] for group in found["/apis"]["groups"]] == GROUPS
     assert found["/apis/apps"]["preferredVersion"] == {"groupVersion": "apps/v1", "version": "v1"}
     core = {entry["name"]: entry for entry in found["/api/v1"]["resources"]}
-    # GET /api/v1 of kube-apiserver 1.36.2, without storageVersionHash.
+    # GET /api/v1 of kube-apiserver 1.36.2.
     assert core["configmaps"] == {
         "name": "configmaps",
         "singularName": "configmap",
@@ -94,6 +99,7 @@ def test_the_older_documents_are_as_recorded():
         "kind": "ConfigMap",
         "verbs": ALL_VERBS,
         "shortNames": ["cm"],
+        "storageVersionHash": "qFsyl6wFWjQ=",
     }
     assert core["namespaces"]["verbs"] == ["create", "delete", "get", "list", "patch", "update", "watch"]
     assert core["namespaces/finalize"] == {

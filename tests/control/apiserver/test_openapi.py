@@ -37,7 +37,7 @@ def test_every_reference_leads_to_a_component(path):
     assert references <= set(document(path)["components"]["schemas"])
 
 
-@pytest.mark.parametrize("resource", ALL, ids=lambda item: item.plural)
+@pytest.mark.parametrize("resource", [item for item in ALL if item.is_stored], ids=lambda item: item.plural)
 def test_patches_say_that_the_server_validates_fields(resource):
     root = f"apis/{resource.group}/{resource.version}" if resource.group else resource.version and "api/v1"
     gvk = {"group": resource.group, "version": resource.version, "kind": resource.kind}
@@ -79,7 +79,7 @@ def test_every_field_of_every_kind_is_described():
         for path in PATHS
         for name, schema in document(path)["components"]["schemas"].items()
         for field, value in schema.get("properties", {}).items()
-        if not value["description"]
+        if not value["description"] and not name.endswith((".JSONSchemaProps", ".ExternalDocumentation"))
     ]
     # Upstream has no words for these either.
     assert set(bare) == {

@@ -5,8 +5,9 @@ import json
 import pytest
 
 from minik8s.api.errors import StatusError
-from minik8s.api.request import APPLY_PATCH, JSON_PATCH, MERGE_PATCH, Request
+from minik8s.api.request import JSON_PATCH, MERGE_PATCH, Request
 from minik8s.control.apiserver import patch
+from minik8s.control.apiserver.resources.pod import PODS
 
 MERGES = [  # RFC 7386, appendix A: (target, patch, result)
     ({"a": "b"}, {"a": "c"}, {"a": "c"}),
@@ -78,7 +79,7 @@ def test_a_json_patch_that_does_not_fit_is_refused(operation):
 
 
 def parse(body: bytes, content_type: str):
-    return patch.parse(Request("patch", "", "v1", "pods", "default", "a", body=body, content_type=content_type))
+    return patch.parse(Request("patch", "", "v1", "pods", "default", "a", body=body, content_type=content_type), PODS)
 
 
 @pytest.mark.parametrize(
@@ -89,7 +90,6 @@ def parse(body: bytes, content_type: str):
         (b"{}", JSON_PATCH, 400),
         (b"[1]", JSON_PATCH, 400),
         (json.dumps([{"op": "test", "path": "/a"}] * 10_001).encode(), JSON_PATCH, 413),
-        (b"{}", APPLY_PATCH, 415),
         (b"{}", "application/json", 415),
         (b"{}", "", 415),
     ],
@@ -102,9 +102,15 @@ def test_what_is_no_patch_is_refused(body, content_type, code):
 
 def test_a_refused_type_is_told_the_accepted_ones():
     with pytest.raises(StatusError) as caught:
-        parse(b"{}", APPLY_PATCH)
+        parse(b"{}", "application/json")
     assert "application/strategic-merge-patch+json" in caught.value.message
 
 
 def test_parameters_of_the_content_type_do_not_matter():
     assert parse(b'{"a":1}', "application/merge-patch+json; charset=utf-8") == {"a": 1}
+
+
+def test_copies_of_copies_are_limited():
+    operations = [{"op": "copy", "from": "/a", "path": f"/a/{index}"} for index in range(100)]
+    with pytest.raises(patch.PatchFailed, match="accumulated size increase of copy is .* exceeding the limit 3145728"):
+        patch.apply_json_patch({"a": {}}, operations)

@@ -18,12 +18,14 @@ from minik8s.api.core_v1 import CONFIGMAPS, NAMESPACES
 from minik8s.api.errors import StatusError
 from minik8s.client.client import Client
 from minik8s.client.transport_grpc import GrpcTransport
+from minik8s.control.apiserver.admission.selection import AdmissionConfig
 from minik8s.control.apiserver.core import CoreConfig
 from minik8s.control.apiserver.server import ApiServer, Config
 from minik8s.control.apiserver.watchcache import WatchCacheConfig
 from minik8s.kit.clock import SystemClock
 from minik8s.kit.run import StartError
 from minik8s.kit.tls import Authority, Identity, client_context, server_context
+from minik8s.wire.etcd import rpc_pb2 as rpc
 
 from .harness import local_store, running, scenario
 from .protobuf_encoder import encode
@@ -42,7 +44,10 @@ class World:
         self.bob = authority.issue("bob", user="bob")
         self.kubelet = authority.issue("kubelet", user="system:node:n1", hosts=["127.0.0.1"])
         self.foreign = Authority(directory / "foreign", "ca").issue("eve", user="eve", groups=["system:masters"])
-        self.config = Config(identity=self.serving, secure_port=0, grpc_port=0, kubelet_identity=self.admin)
+        no_accounts = CoreConfig(admission=AdmissionConfig(disabled=["ServiceAccount"]))  # Nobody makes any.
+        self.config = Config(
+            identity=self.serving, secure_port=0, grpc_port=0, kubelet_identity=self.admin, core=no_accounts
+        )
 
     @contextlib.asynccontextmanager
     async def serving_api(self) -> AsyncIterator[ApiServer]:
@@ -90,6 +95,8 @@ async def test_a_watch_streams_lines_until_its_timeout(world):
 async def test_a_watch_of_lost_history_says_so_in_its_stream(world):
     world.config = replace(world.config, core=CoreConfig(watch_cache=WatchCacheConfig(history_changes=1)))
     async with world.serving_api() as server, world.session(server, world.admin) as session:
+        store = server.core.registry.store
+        await store.compact(rpc.CompactionRequest(revision=await server.core.registry.current_revision()))
         async with session.get("/api/v1/namespaces", params={"watch": "1", "resourceVersion": "1"}) as answer:
             event = await answer.json()
         assert (answer.status, event["type"], event["object"]["reason"]) == (200, "ERROR", "Expired")

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import random
 import shutil
 import socket
 import subprocess
@@ -12,11 +13,12 @@ import grpc.aio
 import pytest
 
 from minik8s.api.request import Request
-from minik8s.control.apiserver.core import is_progress_sound
+from minik8s.control.apiserver.core import Core, CoreConfig, is_progress_sound
 from minik8s.control.apiserver.storage import EtcdConfig, EtcdStore, StoreError, parse_endpoints
+from minik8s.kit.clock import SystemClock
 from minik8s.wire.etcd import rpc_pb2 as rpc
 
-from .harness import ADMIN, local_core, scenario
+from .harness import ADMIN, local_core, local_store, running, scenario
 
 PUT = rpc.TxnRequest(success=[rpc.RequestOp(request_put=rpc.PutRequest(key=b"k", value=b"v"))])
 
@@ -167,3 +169,14 @@ def test_endpoints_that_make_no_sense_are_refused(urls):
 )
 def test_early_etcds_announce_progress_too_soon(version, expected):
     assert is_progress_sound(version) is expected
+
+
+@scenario
+async def test_progress_is_believed_only_once_the_store_has_said_which_version_it_is():
+    async with local_store() as store:
+        core = Core(CoreConfig(), store, clock=SystemClock(), rng=random.Random(1))
+        assert not core.cache.is_progress_sound
+        async with running(core.run()):
+            async with asyncio.timeout(5):
+                while not core.cache.is_progress_sound:
+                    await asyncio.sleep(0.001)

@@ -5,6 +5,7 @@ import copy
 import pytest
 from lightkube.models.apps_v1 import Deployment
 from lightkube.models.core_v1 import Node, Pod, Service
+from lightkube.models.policy_v1 import PodDisruptionBudget
 
 from minik8s.control.apiserver import strategic
 
@@ -30,10 +31,48 @@ POD_PATCHES = {
         {"metadata": {"labels": {"$patch": "replace", "b": "2"}}},
         {"metadata": {"labels": {"b": "2"}}},
     ),
-    "a map is deleted": (
+    "a map is emptied": (
         {"metadata": {"labels": {"a": "1"}}, "spec": {}},
         {"metadata": {"labels": {"$patch": "delete"}}},
-        {"metadata": {}, "spec": {}},
+        {"metadata": {"labels": {}}, "spec": {}},
+    ),
+    "a list is emptied": (pod(A, B), pod({"$patch": "replace"}), pod()),
+    "an element that says replace is none of the list": (pod(A), pod({"$patch": "replace", "name": "x"}, B), pod(B)),
+    "elements are deleted and changed at once": (
+        pod(A, B, C),
+        pod({"name": "a", "$patch": "delete"}, container("c", image="2")),
+        pod(B, container("c", image="2")),
+    ),
+    "an element is changed within": (
+        pod(container("a", env=[{"name": "x", "value": "1"}, {"name": "y", "value": "1"}])),
+        pod(container("a", env=[{"name": "x", "$patch": "delete"}, {"name": "y", "value": "2"}])),
+        pod(container("a", env=[{"name": "y", "value": "2"}])),
+    ),
+    "null deletes a key of an element": (
+        pod(container("a", image="1", tty=True)),
+        pod(container("a", tty=None)),
+        pod(container("a", image="1")),
+    ),
+    "a set loses and gains at once, in the order that is set": (
+        {"metadata": {"finalizers": ["a", "b"]}},
+        {
+            "metadata": {
+                "$setElementOrder/finalizers": ["c", "b"],
+                "$deleteFromPrimitiveList/finalizers": ["a"],
+                "finalizers": ["c"],
+            }
+        },
+        {"metadata": {"finalizers": ["c", "b"]}},
+    ),
+    "a list that is atomic takes the patch as it is": (
+        pod(A, tolerations=[{"key": "a"}]),
+        {"spec": {"tolerations": [{"key": "b"}]}},
+        pod(A, tolerations=[{"key": "b"}]),
+    ),
+    "new objects lose their directives": (
+        {"spec": {}},
+        {"spec": {"securityContext": {"$patch": "replace", "runAsUser": 1, "sysctls": None}}},
+        {"spec": {"securityContext": {"runAsUser": 1}}},
     ),
     "null deletes a key": (
         {"metadata": {"labels": {"a": "1"}}},
@@ -104,6 +143,13 @@ def test_a_strategy_of_a_deployment_loses_what_is_not_retained():
     assert strategic.merge(live, patch, Deployment) == {"spec": {"strategy": {"type": "Recreate"}}}
 
 
+def test_the_selector_of_a_budget_is_replaced():
+    live = {"spec": {"selector": {"matchLabels": {"a": "1"}}, "minAvailable": 1}}
+    patch = {"spec": {"selector": {"matchLabels": {"b": "1"}}}}
+    merged = strategic.merge(live, patch, PodDisruptionBudget)
+    assert merged == {"spec": {"selector": {"matchLabels": {"b": "1"}}, "minAvailable": 1}}
+
+
 def test_lists_below_a_template_merge_too():
     live = {"spec": {"template": pod(A, B)}}
     patch = {"spec": {"template": pod(container("a", image="2"))}}
@@ -132,11 +178,16 @@ def test_service_ports_merge_by_port():
         {"$patch": "explode"},
         pod({"image": "no key"}),
         pod({"name": "a", "$patch": "explode"}),
+        pod({"name": "a", "$patch": "merge"}),
+        pod({"$patch": "delete"}),
+        {"metadata": {"$deleteFromPrimitiveList/finalizers": "a"}, "spec": {}},
+        {"spec": {"$retainKeys": "containers"}},
         {"spec": {"$setElementOrder/containers": "a"}},
         {"spec": {"$retainKeys": ["x"], "containers": []}},
     ],
     ids=str,
 )
 def test_a_patch_that_makes_no_sense_is_refused(patch):
+    live = {"metadata": {"finalizers": ["a"]}, **pod(A)}
     with pytest.raises(strategic.PatchError):
-        strategic.merge(pod(A), patch, Pod)
+        strategic.merge(live, patch, Pod)

@@ -135,10 +135,11 @@ async def test_a_watch_list_ends_its_beginning_with_an_annotated_bookmark():
     "query",
     [
         {"sendInitialEvents": "true"},
-        {"sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan"},
+        {"sendInitialEvents": "false"},
+        {"sendInitialEvents": "true", "resourceVersionMatch": "Exact"},
         {"resourceVersionMatch": "NotOlderThan"},
     ],
-    ids=["without match", "without bookmarks", "match alone"],
+    ids=["without match", "without match, declined", "wrong match", "match alone"],
 )
 @scenario
 async def test_a_watch_list_that_is_half_asked_for_is_refused(query):
@@ -182,18 +183,61 @@ async def test_bookmarks_come_by_themselves_to_who_wants_them():
 
 
 @scenario
-async def test_a_watch_from_before_history_is_told_to_list_again():
+async def test_a_watch_from_before_the_caches_history_is_served_from_the_stores():
     config = CoreConfig(watch_cache=WatchCacheConfig(history_changes=2))
     async with local_api(config=config) as api:
         client = Client(api)
+        await client.create("z")
         start = await client.revision()
         for name in "abc":
-            await client.create(name)
-        newest = await client.revision()
-        with pytest.raises(StatusError, match="too old resource version") as caught:
-            await client.watch(resourceVersion=start)
-        assert (caught.value.reason, caught.value.code) == ("Expired", 410)
-        assert len(await take(await client.watch(resourceVersion=str(int(newest) - 2)), 2)) == 2
+            await client.create(name, x="1")
+        await client.label("a", x="2")
+        await client.call("delete", "z")
+        await client.create("d")
+        everything = await take(await client.watch(resourceVersion=start), 6)
+        assert [event[:2] for event in everything] == [
+            ("ADDED", "a"),
+            ("ADDED", "b"),
+            ("ADDED", "c"),
+            ("MODIFIED", "a"),
+            ("DELETED", "z"),
+            ("ADDED", "d"),
+        ]
+        assert [event[2] for event in everything] == sorted(event[2] for event in everything)
+        selected = await take(await client.watch(resourceVersion=start, labelSelector="x=1"), 4)
+        assert [event[:2] for event in selected] == [("ADDED", "a"), ("ADDED", "b"), ("ADDED", "c"), ("DELETED", "a")]
+
+
+@scenario
+async def test_a_restarted_apiserver_lets_watches_resume():
+    async with local_store() as store:
+        async with local_core(store=store) as before:
+            client = Client(before.api)
+            start = await client.revision()
+            await client.create("a")
+            await client.call("delete", "a")
+        async with local_core(store=store, seed=2) as after:
+            client = Client(after.api)
+            stream = await client.watch(resourceVersion=start)
+            await client.create("b")
+            assert [event[:2] for event in await take(stream, 3)] == [("ADDED", "a"), ("DELETED", "a"), ("ADDED", "b")]
+            quiet = Request("watch", "", "v1", "secrets", "default", query={"resourceVersion": start})
+            assert await client.handler.watch(quiet)
+
+
+@scenario
+async def test_a_watch_from_before_all_history_is_told_to_list_again():
+    async with local_store() as store:
+        async with local_core(store=store) as before:
+            client = Client(before.api)
+            start = await client.revision()
+            await client.create("a")
+            newest = await client.create("b")
+            await store.compact(rpc.CompactionRequest(revision=int(newest["metadata"]["resourceVersion"])))
+        async with local_core(store=store, seed=2) as after:
+            with pytest.raises(StatusError, match="too old resource version") as caught:
+                await Client(after.api).watch(resourceVersion=start)
+            assert (caught.value.reason, caught.value.code) == ("Expired", 410)
 
 
 @scenario

@@ -19,7 +19,7 @@ def test_a_configmap_becomes_files_that_follow_it(tmp_path):
     pod = make_pod(volumes=[{"name": "v", "configMap": {"name": "cm"}}])
     place = tmp_path / "volumes/kubernetes.io~configmap/v"
     for data in ({"a": "1", "b": "2"}, {"a": "1", "b": "3"}, {"b": "3", "c": "4"}, {}):
-        volumes.set_up(tmp_path, pod, configmap(**data), ADDRESSES)
+        volumes.set_up(tmp_path, pod, configmap(**data), {}, ADDRESSES)
         assert {path.name: path.read_text() for path in place.iterdir() if not path.name.startswith("..")} == data
         assert len([path for path in place.iterdir() if path.name.startswith("..")]) == 2  # ..data and what it leads to
 
@@ -27,7 +27,7 @@ def test_a_configmap_becomes_files_that_follow_it(tmp_path):
 def test_keys_may_be_given_paths(tmp_path):
     items = [{"key": "a", "path": "deep/er/x"}]
     pod = make_pod(volumes=[{"name": "v", "configMap": {"name": "cm", "items": items}}])
-    volumes.set_up(tmp_path, pod, configmap(a="1", b="2"), ADDRESSES)
+    volumes.set_up(tmp_path, pod, configmap(a="1", b="2"), {}, ADDRESSES)
     place = tmp_path / "volumes/kubernetes.io~configmap/v"
     assert (place / "deep/er/x").read_text() == "1"
     assert not (place / "b").exists()
@@ -36,7 +36,7 @@ def test_keys_may_be_given_paths(tmp_path):
 def test_the_downward_api_tells_of_the_pod(tmp_path):
     items = [{"path": "name", "fieldRef": {"fieldPath": "metadata.name"}}]
     pod = make_pod(volumes=[{"name": "v", "projected": {"sources": [{"downwardAPI": {"items": items}}]}}])
-    volumes.set_up(tmp_path, pod, {}, ADDRESSES)
+    volumes.set_up(tmp_path, pod, {}, {}, ADDRESSES)
     assert (tmp_path / "volumes/kubernetes.io~projected/v/name").read_text() == "web"
 
 
@@ -53,7 +53,7 @@ def test_the_downward_api_tells_of_the_pod(tmp_path):
 )
 def test_what_cannot_be_set_up_says_why(tmp_path, volume, message):
     with pytest.raises(volumes.VolumeError, match=message):
-        volumes.set_up(tmp_path, make_pod(volumes=[{"name": "v"} | volume]), configmap(a="1"), ADDRESSES)
+        volumes.set_up(tmp_path, make_pod(volumes=[{"name": "v"} | volume]), configmap(a="1"), {}, ADDRESSES)
 
 
 def test_mounts_lead_to_volumes_and_their_sub_paths(tmp_path):

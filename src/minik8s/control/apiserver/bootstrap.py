@@ -22,7 +22,7 @@ NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
 
 
 async def bootstrap(handler: Handler, *, service_address: str, bind_address: str, secure_port: int) -> None:
-    """Create what is missing. Raises StatusError when the store does not answer."""
+    """Create what is missing; no endpoints without `bind_address`. Raises StatusError when the store does not answer."""
     for name in NAMESPACES:
         await _create(handler, "namespaces", "", {"metadata": {"name": name}})
     service = {
@@ -30,6 +30,7 @@ async def bootstrap(handler: Handler, *, service_address: str, bind_address: str
         "spec": {
             "type": "ClusterIP",
             "clusterIP": service_address,
+            "ipFamilyPolicy": "SingleStack",
             "ports": [{"name": "https", "port": 443, "protocol": "TCP", "targetPort": secure_port}],
         },
     }
@@ -43,7 +44,8 @@ async def bootstrap(handler: Handler, *, service_address: str, bind_address: str
         "endpoints": [{"addresses": [bind_address], "conditions": {"ready": True}}],
         "ports": [{"name": "https", "port": secure_port, "protocol": "TCP"}],
     }
-    await _create(handler, "endpointslices", "default", endpoints, group="discovery.k8s.io")
+    if bind_address:
+        await _create(handler, "endpointslices", "default", endpoints, group="discovery.k8s.io")
     for name, value in SYSTEM_CLASSES.items():
         await _create(
             handler, "priorityclasses", "", {"metadata": {"name": name}, "value": value}, group="scheduling.k8s.io"
@@ -53,7 +55,8 @@ async def bootstrap(handler: Handler, *, service_address: str, bind_address: str
 async def _create(
     handler: Handler, plural: str, namespace: str, document: Mapping[str, Any], *, group: str = ""
 ) -> None:
-    request = Request("create", group, "v1", plural, namespace, body=msgspec.json.encode(document))
+    query, body = {"fieldManager": "kube-apiserver"}, msgspec.json.encode(document)
+    request = Request("create", group, "v1", plural, namespace, query=query, body=body)
     try:
         await handler.call(request)
     except StatusError as error:

@@ -4,6 +4,7 @@
 """
 
 import asyncio
+import contextlib
 import random
 import re
 from asyncio import sleep
@@ -11,17 +12,39 @@ from dataclasses import dataclass, field
 from ipaddress import ip_network
 
 from minik8s.api.errors import StatusError
-from minik8s.control.apiserver import admission, authn, resources
+from minik8s.control.apiserver import authn, resources
+from minik8s.control.apiserver.admission.dynamic import assembly as dynamic
+from minik8s.control.apiserver.admission.reader import ObjectReader
+from minik8s.control.apiserver.admission.resource_quota import ResourceQuota
+from minik8s.control.apiserver.admission.selection import QUOTA, AdmissionConfig
 from minik8s.control.apiserver.allocation import ServiceAddresses
+from minik8s.control.apiserver.authn import assembly
+from minik8s.control.apiserver.authn.assembly import AuthenticationConfig
+from minik8s.control.apiserver.authn.requests import TokenRequests
+from minik8s.control.apiserver.authn.reviews import Reviews
+from minik8s.control.apiserver.authz import modes
+from minik8s.control.apiserver.authz.escalation import EscalationCheck
+from minik8s.control.apiserver.authz.rbac import Policy
+from minik8s.control.apiserver.authz.reconcile import reconcile
+from minik8s.control.apiserver.authz.reviews import AccessReviews
+from minik8s.control.apiserver.authz.webhook import WebhookAuthorizer, WebhookConfig
 from minik8s.control.apiserver.bootstrap import bootstrap
 from minik8s.control.apiserver.compactor import Compactor
+from minik8s.control.apiserver.eviction import Evictions
+from minik8s.control.apiserver.extensions.conversion import Converter, Renaming, Webhook
+from minik8s.control.apiserver.extensions.definitions import Definitions
+from minik8s.control.apiserver.extensions.keeper import Keeper
 from minik8s.control.apiserver.handler import Api
 from minik8s.control.apiserver.leases import Leases
 from minik8s.control.apiserver.pipeline import Pipeline
 from minik8s.control.apiserver.reads import Reader
 from minik8s.control.apiserver.registry import Registry
+from minik8s.control.apiserver.resource import Document
+from minik8s.control.apiserver.resources.specialip import is_loopback
+from minik8s.control.apiserver.served import Served
 from minik8s.control.apiserver.storage import Store, StoreError
 from minik8s.control.apiserver.watchcache import WatchCache, WatchCacheConfig
+from minik8s.control.apiserver.webhook_client import WebhookClient
 from minik8s.kit.backoff import Backoff
 from minik8s.kit.clock import Clock
 from minik8s.kit.log import get_logger
@@ -36,6 +59,10 @@ class CoreConfig:
     service_cidr: str = "10.96.0.0/16"
     bind_address: str = "127.0.0.1"  # with the port: where the service `kubernetes` leads
     secure_port: int = 6443
+    authorization_modes: tuple[str, ...] = modes.DEFAULT_MODES  # in the order they are asked
+    authorization_webhook: WebhookConfig | None = None  # whom mode Webhook asks
+    authentication: AuthenticationConfig = field(default_factory=AuthenticationConfig)
+    admission: AdmissionConfig = field(default_factory=AdmissionConfig)
     compaction_interval_s: float = 300.0
     watch_cache: WatchCacheConfig = field(default_factory=WatchCacheConfig)
 
@@ -47,15 +74,51 @@ class Core:
         self.config = config
         self.clock = clock
         self.is_bootstrapped = False
-        self.cache = WatchCache(store, resources.STORED, rng=rng, config=config.watch_cache)
+        self.served = Served(resources.ALL)
+        self.definitions = Definitions(self.served)
+        self.cache = WatchCache(store, resources.STORED, rng=rng, definer=self.definitions, config=config.watch_cache)
         self.registry = Registry(store, rng=rng)
-        chain = (*admission.CHAIN, ServiceAddresses(service_cidr=config.service_cidr, random=rng))
+        policy = Policy(self.cache)
+        decider = config.authorization_webhook
+        webhook = WebhookAuthorizer(decider, clock=clock, rng=rng) if decider else None
+        self.authorizer = modes.build(config.authorization_modes, self.cache, policy, webhook)
+        addresses = ServiceAddresses(service_cidr=config.service_cidr, random=rng)
         leases = Leases(store, clock=clock)
-        pipeline = Pipeline(self.registry, leases, resources.STORED, chain, clock=clock, rng=rng)
-        self.api = Api(resources.ALL, Reader(self.registry, self.cache, rng=rng), pipeline)
+        looks = ObjectReader(self.registry, self.cache, resources.STORED)
+        self.webhooks = WebhookClient(looks, rng=rng)
+        builtin = config.admission.chain()
+        asked = dynamic.plugins(self.cache, self.served, self.webhooks, self.authorizer, before=builtin, rng=rng)
+        chain = (*builtin, *asked, addresses, EscalationCheck(self.authorizer, policy))
+        quota = ResourceQuota(clock) if config.admission.is_on(QUOTA) else None
+        pipeline = Pipeline(self.registry, leases, looks, chain, quota=quota, clock=clock, rng=rng)
+        self.api = Api(self.served, Reader(self.registry, self.cache, rng=rng), pipeline, self.authorizer)
+        self.authenticator = assembly.build(config.authentication, looks, self.authorizer, clock=clock)
         self._store = store
         self._rng = rng
+        self._answer_reviews(looks)
         self._compactor = Compactor(store, interval_s=config.compaction_interval_s)
+
+    def _answer_reviews(self, looks: ObjectReader) -> None:
+        """Install who answers what is asked rather than stored."""
+        reviews = Reviews(self.authenticator, self.clock)
+        self.api.answers["authentication.k8s.io", "tokenreviews"] = reviews.token
+        self.api.answers["authentication.k8s.io", "selfsubjectreviews"] = reviews.oneself
+        access = AccessReviews(self.authorizer)
+        self.api.answers["authorization.k8s.io", "selfsubjectaccessreviews"] = access.oneself
+        self.api.answers["authorization.k8s.io", "selfsubjectrulesreviews"] = access.rules
+        self.api.answers["authorization.k8s.io", "subjectaccessreviews"] = access.subject
+        self.api.answers["authorization.k8s.io", "localsubjectaccessreviews"] = access.local
+        tokens = TokenRequests(self.config.authentication.accounts, looks, self.clock, self._rng)
+        self.api.answers["", "serviceaccounts/token"] = tokens.create
+        self.api.answers["", "pods/eviction"] = Evictions(
+            self.api.pipeline, self.registry, looks, clock=self.clock
+        ).answer
+
+    def _converter(self, definition: Document) -> Converter:
+        """Who makes a version of a custom kind of another."""
+        if definition["spec"]["conversion"]["strategy"] == "Webhook":
+            return Webhook(definition, self.webhooks, self._rng)
+        return Renaming()
 
     def not_ready(self) -> str | None:
         """Why requests would not be answered well; None if they would."""
@@ -65,11 +128,18 @@ class Core:
 
     async def run(self) -> None:
         """Follow the store, make what every cluster has, and compact, until cancelled."""
-        async with asyncio.TaskGroup() as group:
+        async with contextlib.AsyncExitStack() as stack:
+            stack.push_async_callback(self.webhooks.close)
+            stack.push_async_callback(self.authorizer.close)
+            group = await stack.enter_async_context(asyncio.TaskGroup())
+            self.definitions.converter = self._converter
             group.create_task(self.cache.run())
             group.create_task(self._compactor.run())
+            group.create_task(
+                Keeper(self.definitions, self.api.as_user(authn.SERVER), clock=self.clock, rng=self._rng).run()
+            )
+            group.create_task(self._ask_version())
             await self._bootstrap()
-            await self._ask_version()
 
     async def _bootstrap(self) -> None:
         """Keep trying: the store may start later than we do."""
@@ -82,22 +152,31 @@ class Core:
                 await bootstrap(
                     handler,
                     service_address=address,
-                    bind_address=self.config.bind_address,
+                    bind_address=self._own_address(),
                     secure_port=self.config.secure_port,
                 )
+                if "RBAC" in self.config.authorization_modes:
+                    await reconcile(handler)
                 self.is_bootstrapped = True
             except StatusError as error:
                 log.warning("cannot create the first objects yet", error=error.message)
                 await sleep(backoff.next_s())
 
+    def _own_address(self) -> str:
+        """Where the service `kubernetes` leads; "" for nowhere: a loopback address may be no endpoint."""
+        address = self.config.bind_address
+        return "" if is_loopback(address) and not self.config.admission.allow_loopback_endpoints else address
+
     async def _ask_version(self) -> None:
-        """Learn whether the store's progress announcements can be believed."""
-        try:
-            version = (await self._store.status()).version
-        except StoreError as error:
-            log.warning("the store does not tell its version", error=str(error))
-            return
-        self.cache.is_progress_sound = is_progress_sound(version)
+        """Learn whether the store's progress announcements can be believed; until it has said so, they are not."""
+        backoff = Backoff(self._rng, max_s=5.0)
+        while True:
+            try:
+                self.cache.is_progress_sound = is_progress_sound((await self._store.status()).version)
+                return
+            except StoreError as error:
+                log.debug("the store does not tell its version yet", error=str(error))
+                await sleep(backoff.next_s())
 
 
 def is_progress_sound(version: str) -> bool:

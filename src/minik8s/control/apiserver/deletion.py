@@ -5,7 +5,6 @@ which cannot be undone, and goes when its grace is over (for pods: when the kube
 last finalizer is removed. As k8s.io/apiserver/pkg/registry/rest BeforeDelete and the store's deletion rules.
 """
 
-import copy
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -15,6 +14,7 @@ import msgspec
 from minik8s.api import errors
 from minik8s.api.request import Request
 from minik8s.control.apiserver.resource import Document, Resource
+from minik8s.control.apiserver.tree import copied
 
 ORPHAN = "orphan"
 FOREGROUND = "foregroundDeletion"
@@ -105,21 +105,26 @@ def check_preconditions(resource: Resource, document: Document, options: Options
 
 def delete(resource: Resource, document: Document, options: Options, now_s: float) -> Verdict:
     """What a DELETE makes of the object."""
+    if "deletionTimestamp" not in document["metadata"]:
+        document = copied(document)
+        resource.prepare_delete(document)
     metadata = document["metadata"]
     grace_s = _grace_s(resource, document, options)
     finalizers = _finalizers_after(metadata.get("finalizers") or [], options)
     is_deleting = "deletionTimestamp" in metadata
     if not finalizers and not _spec_finalizers(resource, document):
         if grace_s == 0:
-            return Verdict(document, is_gone=True)
+            return Verdict(_last_state(resource, document, now_s), is_gone=True)
         if is_deleting and grace_s >= metadata.get("deletionGracePeriodSeconds", 0):
             return Verdict(document)
-    marked = copy.deepcopy(document)
+    marked = copied(document)
     marked["metadata"]["finalizers"] = finalizers
     if not finalizers:
         del marked["metadata"]["finalizers"]
     if not is_deleting:
         _mark(marked, now_s, grace_s)
+        if resource.kind == "Namespace":
+            del marked["metadata"]["deletionGracePeriodSeconds"]  # As upstream, whose namespaces know no grace.
     elif grace_s < metadata.get("deletionGracePeriodSeconds", 0):
         # Grace only ever shrinks: the end moves from the first mark's grace to this one.
         marked_s = _seconds(metadata["deletionTimestamp"]) - metadata["deletionGracePeriodSeconds"]
@@ -127,7 +132,7 @@ def delete(resource: Resource, document: Document, options: Options, now_s: floa
         marked["metadata"]["deletionGracePeriodSeconds"] = grace_s
     if resource.kind == "Namespace":
         marked.setdefault("status", {})["phase"] = "Terminating"
-    return Verdict(marked, is_changed=marked != document)
+    return Verdict(marked, is_changed=not is_deleting or marked != document)
 
 
 def is_finished(resource: Resource, document: Document) -> bool:
@@ -139,6 +144,15 @@ def is_finished(resource: Resource, document: Document) -> bool:
         and not metadata.get("deletionGracePeriodSeconds")
         and not _spec_finalizers(resource, document)
     )
+
+
+def _last_state(resource: Resource, document: Document, now_s: float) -> Document:
+    """What a DELETE answers of an object that goes at once: as upstream, a pod is marked even then."""
+    if resource.kind != "Pod" or "deletionTimestamp" in document["metadata"]:
+        return document
+    gone = copied(document)
+    _mark(gone, now_s, 0)
+    return gone
 
 
 def _mark(document: Document, now_s: float, grace_s: int) -> None:

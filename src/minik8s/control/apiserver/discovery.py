@@ -4,8 +4,11 @@
 which scripts read too (`kubectl auth can-i`, `drain`).
 """
 
+import base64
+import hashlib
 from collections.abc import Iterable, Sequence
 
+from minik8s.control.apiserver import versions
 from minik8s.control.apiserver.resource import Document, Resource
 
 _VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
@@ -18,8 +21,10 @@ _SUBRESOURCES: dict[str, tuple[tuple[str, ...], tuple[str, str, str] | None]] = 
     "eviction": (("create",), ("policy", "v1", "Eviction")),
     "finalize": (("update",), None),
     "log": (("get",), None),
+    "resize": (("get", "patch", "update"), None),
     "scale": (("get", "patch", "update"), ("autoscaling", "v1", "Scale")),
     "status": (("get", "patch", "update"), None),
+    "token": (("create",), ("authentication.k8s.io", "v1", "TokenRequest")),
 }
 
 
@@ -58,6 +63,8 @@ def group_path(resource: Resource) -> str:
 
 def verbs_of(resource: Resource) -> list[str]:
     """The verbs a resource has."""
+    if not resource.is_stored:
+        return ["create"]
     lacks = {"deletecollection"} if resource.plural in _WITHOUT_COLLECTION_DELETE else set()
     return [verb for verb in _VERBS if verb not in lacks]
 
@@ -128,6 +135,7 @@ def _resource_list(resources: Sequence[Resource], of: Resource) -> Document:
                 "kind": resource.kind,
                 "verbs": verbs_of(resource),
                 **_names(resource),
+                **_storage_version(resource),
             }
         )
         entries += [_subresource(resource, name) for name in resource.subresources]
@@ -140,6 +148,15 @@ def _subresource(resource: Resource, name: str) -> Document:
     if other:
         entry |= {"group": other[0], "version": other[1]} if other[0] else {}
     return entry | {"kind": other[2] if other else resource.kind, "verbs": list(verbs)}
+
+
+def _storage_version(resource: Resource) -> Document:
+    """A word for what is stored, by which clients that migrate storage see that it changed; as apiserver's discovery."""
+    if not resource.is_stored:
+        return {}
+    stored = versions.stored_version(resource)
+    told = hashlib.sha256(f"{stored.group}/{stored.version}/{stored.kind}".encode()).digest()[:8]
+    return {"storageVersionHash": base64.b64encode(told).decode()}
 
 
 def _names(resource: Resource) -> Document:

@@ -1,17 +1,18 @@
-"""What the REST face serves that is no resource: discovery, OpenAPI, /version. Made from the resources, once each.
+"""What the REST face serves that is no resource: discovery, OpenAPI, /version. Made from what is served, once each.
 
-Called by `http`. Documents never change while a server runs, so each has an ETag.
+Called by `http`. Documents change with the definitions of custom kinds, at once; each has an ETag.
 """
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import msgspec
 
 from minik8s.api.request import JSON
 from minik8s.control.apiserver import discovery, openapi, rest
 from minik8s.control.apiserver.resource import Resource
+from minik8s.control.apiserver.served import Served
 
 VERSION = {
     "major": "1",
@@ -40,48 +41,72 @@ class Found:
     content_type: str = JSON
     etag: str = ""
     is_immutable: bool = False  # its address changes when it does
+    cache_control: str = ""  # "" is the usual: not at all
+    vary: str = "Accept"
+    is_dated: bool = False  # kept by Last-Modified
+    shows_etag: bool = True
 
 
 class Documents:
-    """The documents of one set of resources."""
+    """The documents about what is served."""
 
-    def __init__(self, resources: Sequence[Resource]) -> None:
-        self._resources = tuple(resources)
-        self._served = {resource.api_version for resource in resources}
-        self._openapi = openapi.OpenApi(resources)
+    def __init__(self, served: Served, others: Mapping[str, tuple[bytes, str]] | None = None) -> None:
+        """`others`: (body, content type) of further documents, by path."""
+        self._others = {path: _found(*each) for path, each in (others or {}).items()}
+        self._served = served
+        self._generation = -1  # of `served`, when what is kept here was made
+        self._resources: tuple[Resource, ...] = ()
+        self._openapi = openapi.OpenApi()
         self._plain: dict[str, Found] = {}
+        self._renew()
+
+    def _renew(self) -> None:
+        """Forget what was made before the resources changed."""
+        if self._generation != self._served.generation:
+            self._generation = self._served.generation
+            self._resources = self._served.all
+            self._openapi.describe(self._resources)
+            self._plain.clear()
 
     def serves(self, group_version: str) -> bool:
         """Whether anything of `v1` or `apps/v1` is served."""
-        return group_version in self._served
+        return self._served.serves(group_version)
 
     def find(self, path: str, accept: str) -> Found | None:
         """The document at a path, in the form a client accepts; None if there is none."""
+        self._renew()
         path = path.rstrip("/") or "/"
+        if path in self._others:
+            return self._others[path]
         if path in ("/api", "/apis"):
             for version in ("v2", "v2beta1"):  # A client that is told the wrong one of the two fails.
                 if rest.accepts(accept, "g=apidiscovery.k8s.io", f"v={version}", "as=APIGroupDiscoveryList"):
                     return self._aggregated(path, version)
         if path == "/openapi/v3":
-            return _found(self._openapi.index())
+            return replace(_found(self._openapi.index()), is_dated=True, shows_etag=False, vary="")
         if path.startswith("/openapi/v3/"):
             built = self._openapi.document(path.removeprefix("/openapi/v3/"))
-            return Found(built[0], JSON, f'"{built[1]}"', is_immutable=True) if built else None
+            if built is None:
+                return None
+            return Found(built[0], JSON, f'"{built[1]}"', True, "public, immutable", is_dated=True)
         if path == "/openapi/v2":
             # Old kubectls insist on it and read it as protobuf only. An empty one leaves validation to the server;
             # newer ones do without it once they have v3.
-            return Found(_EMPTY_SWAGGER, _SWAGGER_ANSWER_TYPE) if _SWAGGER_TYPE in accept else None
+            empty = replace(_found(_EMPTY_SWAGGER, _SWAGGER_ANSWER_TYPE), is_dated=True, vary="Accept-Encoding")
+            return empty if _SWAGGER_TYPE in accept else None
         if not self._plain:
-            documents = {"/version": VERSION, "/": {"paths": self._paths()}} | discovery.documents(self._resources)
-            self._plain = {name: _found(_encode(document)) for name, document in documents.items()}
+            documents = {"/": {"paths": self._paths()}} | discovery.documents(self._resources)
+            documents["/version"] = VERSION
+            self._plain = {name: Found(_encode(document), vary="") for name, document in documents.items()}
         return self._plain.get(path)
 
     def _aggregated(self, path: str, version: str) -> Found:
         body = _encode(discovery.aggregated(self._resources, path, version))
-        return _found(body, f"{JSON};g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList")
+        found = _found(body, f"{JSON};g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList")
+        return replace(found, cache_control="public")
 
     def _paths(self) -> list[str]:
-        others = ["/healthz", "/livez", "/metrics", "/openapi/v3", "/readyz", "/version"]
+        others = ["/healthz", "/livez", "/metrics", "/openapi/v3", "/readyz", "/version", *self._others]
         return sorted([*discovery.documents(self._resources), *others])
 
 

@@ -6,27 +6,33 @@ trailing metadata. Clients must present a certificate; its subject is the user, 
 
 import asyncio
 import contextlib
+import random
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import grpc
 import grpc.aio
 import msgspec
-from cryptography import x509
-from cryptography.x509.oid import NameOID
 
 from minik8s.api.errors import StatusError
 from minik8s.api.request import JSON, Request
 from minik8s.control.apiserver import authn
-from minik8s.control.apiserver.authn import User
+from minik8s.control.apiserver.audit.event import Origin
+from minik8s.control.apiserver.authn import ANONYMOUS, User
+from minik8s.control.apiserver.authn.authenticator import Authenticator
+from minik8s.control.apiserver.authn.credentials import Credentials
+from minik8s.control.apiserver.authz.attributes import of_request
+from minik8s.control.apiserver.calls import Call, Calls
 from minik8s.control.apiserver.handler import Api
-from minik8s.control.apiserver.metrics import Metrics
 from minik8s.control.apiserver.versions import ConvertedWatcher
 from minik8s.control.apiserver.watchers import Watcher
-from minik8s.kit import tls
+from minik8s.kit import ids, tls
 from minik8s.kit.clock import Clock
 from minik8s.kit.run import StartError
+from minik8s.wire.grpc import reflection_pb2
 from minik8s.wire.minik8s import api_pb2 as wire
+from minik8s.wire.reflection import METHODS as REFLECTION_METHODS
+from minik8s.wire.reflection import Reflection
 
 SERVICE = "minik8s.v1.Kubernetes"
 STATUS_METADATA = "minik8s-status-bin"
@@ -76,14 +82,32 @@ class GrpcFace:
     """Serves the API on one port."""
 
     def __init__(
-        self, api: Api, metrics: Metrics, address: str, identity: tls.Identity | None, *, clock: Clock
+        self,
+        api: Api,
+        authenticator: Authenticator,
+        calls: Calls,
+        address: str,
+        identity: tls.Identity | None,
+        *,
+        clock: Clock,
+        rng: random.Random,
+        token_address: str = "",
     ) -> None:
-        """Without an identity the port is plain text and everybody is the administrator: tests only."""
+        """Without an identity the port is plain text and everybody is the administrator: tests only.
+
+        gRPC cannot ask for a certificate without insisting on one, so who has none, but a token, calls at
+        `token_address` (empty: nowhere), whose real port is then `token_port`.
+        """
+        self.token_port = 0
+        self._token_address = token_address
         self._api = api
-        self._metrics = metrics
+        self._authenticator = authenticator
+        self._calls = calls
         self._address = address
         self._identity = identity
         self._clock = clock
+        self._rng = rng
+        self._server: Any = None
 
     @contextlib.asynccontextmanager
     async def serving(self) -> AsyncIterator[int]:
@@ -102,45 +126,45 @@ class GrpcFace:
             request_deserializer=wire.WatchRequest.FromString,
             response_serializer=wire.WatchEvent.SerializeToString,
         )
-        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers), _reflection()))
         port = self._bind(server)
         await server.start()
+        self._server = server
         try:
             yield port
         finally:
             await server.stop(_STOP_GRACE_S)
 
+    async def drain(self, grace_s: float) -> None:
+        """Take no more calls, and wait for those under way."""
+        if self._server:
+            await self._server.stop(grace_s)
+
     def _bind(self, server: Any) -> int:
-        try:
-            if self._identity is None:
-                port = server.add_insecure_port(self._address)
-            else:
-                certificate, key, authority = self._identity.read()
-                credentials = grpc.ssl_server_credentials(
-                    [(key, certificate)], root_certificates=authority, require_client_auth=True
-                )
-                port = server.add_secure_port(self._address, credentials)
-        except (RuntimeError, OSError) as error:
-            raise StartError(f"cannot listen for gRPC on {self._address}: {error}") from error
-        return int(port)
+        if self._identity is None:
+            return _listen(self._address, server.add_insecure_port)
+        certificate, key, authority = self._identity.read()
+        pairs = [(key, certificate)]
+        trusting = grpc.ssl_server_credentials(pairs, root_certificates=authority, require_client_auth=True)
+        if self._token_address:
+            anybody = grpc.ssl_server_credentials(pairs)
+            self.token_port = _listen(self._token_address, server.add_secure_port, anybody)
+        return _listen(self._address, server.add_secure_port, trusting)
 
     def _unary(self, verb: str) -> Callable[[wire.Request, Any], Any]:
         async def call(message: wire.Request, context: Any) -> wire.Response | None:
             request = _request(message, verb)
-            started_s = self._clock.monotonic_s()
-            code = 200
             try:
-                response = await self._api.as_user(self._user(context)).call(request)
-                code = response.code
-                return wire.Response(
-                    body=response.body, revision=response.revision, code=response.code, warnings=response.warnings
-                )
+                async with self._serving(request, context) as (user, serving):
+                    serving.received(request)
+                    response = await self._api.as_user(user).call(request)
+                    serving.answered(response.code, response.body)
             except StatusError as error:
-                code = error.code
                 await _abort(context, error)
                 return None
-            finally:
-                self._metrics.answered(request, code, self._clock.monotonic_s() - started_s)
+            return wire.Response(
+                body=response.body, revision=response.revision, code=response.code, warnings=response.warnings
+            )
 
         return call
 
@@ -150,33 +174,72 @@ class GrpcFace:
             return
         request = _request(opening.open, "watch")
         try:
-            watcher = await self._api.as_user(self._user(context)).watch(request)
+            async with self._serving(request, context) as (user, _):
+                watcher = await self._api.as_user(user).watch(request)
+                sent = self._calls.metrics.watch_events.labels(request.group, request.version, request.resource)
+                progress = asyncio.ensure_future(_serve_progress(messages, watcher))
+                try:
+                    async for event in watcher:
+                        sent.inc()
+                        yield wire.WatchEvent(type=event.type, object=event.object, revision=event.revision)
+                except StatusError as error:
+                    yield wire.WatchEvent(type="ERROR", object=_encode(error.status()))
+                finally:
+                    progress.cancel()
+                    await watcher.close()
         except StatusError as error:
-            self._metrics.answered(request, error.code)
             await _abort(context, error)
-            return
-        self._metrics.answered(request, 200)
-        progress = asyncio.ensure_future(_serve_progress(messages, watcher))
-        try:
-            with self._metrics.long_running.labels("watch").track_inprogress():
-                async for event in watcher:
-                    yield wire.WatchEvent(type=event.type, object=event.object, revision=event.revision)
-        except StatusError as error:
-            yield wire.WatchEvent(type="ERROR", object=_encode(error.status()))
-        finally:
-            progress.cancel()
-            await watcher.close()
 
-    def _user(self, context: Any) -> User:
+    @contextlib.asynccontextmanager
+    async def _serving(self, request: Request, context: Any) -> AsyncIterator[tuple[User, Call]]:
+        """What `calls` does around a call, and who makes it. Raises StatusError."""
+        headers = dict(context.invocation_metadata() or ())
+        address = context.peer().partition(":")[2].rpartition(":")[0].strip("[]")
+        origin = Origin(f"/{SERVICE}/{request.verb}", (address,), str(headers.get("user-agent", "")))
+        audit_id = ids.new_uuid(self._rng)
+        try:
+            user = await self._user(context)
+        except StatusError as error:
+            self._calls.refused(of_request(ANONYMOUS, request), origin, audit_id, error)
+            raise
+        async with self._calls.serving(of_request(user, request), request, origin, audit_id) as call:
+            yield user, call
+
+    async def _user(self, context: Any) -> User:
+        """Who is calling. Raises StatusError Unauthorized; Forbidden if they may not act as whom they say."""
         if self._identity is None:
             return authn.ADMIN
-        pem = context.auth_context().get("x509_pem_cert")
-        if not pem:
-            return authn.ANONYMOUS
-        subject = x509.load_pem_x509_certificate(pem[0]).subject
-        names = [str(each.value) for each in subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
-        groups = [str(each.value) for each in subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)]
-        return authn.from_subject(names[0] if names else "", groups)
+        pem = context.auth_context().get("x509_pem_cert") or [b""]
+        headers = [(name, value) for name, value in context.invocation_metadata() or () if isinstance(value, str)]
+        return await self._authenticator.authenticate(Credentials(pem[0], headers))
+
+
+def _listen(address: str, listen: Callable[..., int], *credentials: Any) -> int:
+    try:
+        return int(listen(address, *credentials))
+    except (RuntimeError, OSError) as error:
+        raise StartError(f"cannot listen for gRPC on {address}: {error}") from error
+
+
+def _reflection() -> grpc.GenericRpcHandler:
+    """What messages there are is no secret: nobody is asked who they are."""
+    reflection = Reflection([wire.DESCRIPTOR])
+
+    async def tell(messages: AsyncIterator[Any], context: Any) -> AsyncIterator[Any]:
+        async for message in messages:
+            yield reflection.answer(message)
+
+    handler = grpc.stream_stream_rpc_method_handler(
+        tell,
+        request_deserializer=reflection_pb2.ServerReflectionRequest.FromString,
+        response_serializer=reflection_pb2.ServerReflectionResponse.SerializeToString,
+    )
+
+    class Handlers(grpc.GenericRpcHandler):
+        def service(self, details: Any) -> Any:
+            return handler if details.method in REFLECTION_METHODS else None
+
+    return Handlers()
 
 
 async def _serve_progress(messages: AsyncIterator[wire.WatchRequest], watcher: Watcher | ConvertedWatcher) -> None:

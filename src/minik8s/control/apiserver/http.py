@@ -1,26 +1,30 @@
-"""The REST face: HTTP requests in, answers out. The only file that knows aiohttp's server.
+"""The REST face: HTTP requests in, answers out. With `answers`, the only file that knows aiohttp's server.
 
-Each request: who is it (`authn`) → what is it (`routes`) → `handler` → how should it look (`rest`). Failures of any
-step are a Status document. Limits: a body of 3 MB (413), a watch's queue (see `watchers`); a client that reads slowly
-stalls only its own stream.
+Each request: who is it (`authn`) → what is it (`routes`) → is there room (`calls`) → `handler` → how should it look
+(`rest`). Failures of any step are a Status document. Limits: a body of 3 MB (413), those of `calls`, a watch's queue
+(see `watchers`); a client that reads slowly stalls only its own stream.
 """
 
-import asyncio
-import gzip
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 
-import msgspec
 from aiohttp import web
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from minik8s.api import errors
 from minik8s.api.errors import StatusError
 from minik8s.api.request import JSON, Request, WatchEvent
-from minik8s.control.apiserver import authn, authz, protobuf, rest, routes
-from minik8s.control.apiserver.authn import User
+from minik8s.control.apiserver import answers, authn, protobuf, rest, routes
+from minik8s.control.apiserver.audit.event import Origin
+from minik8s.control.apiserver.authn import ANONYMOUS, User
+from minik8s.control.apiserver.authn.authenticator import Authenticator
+from minik8s.control.apiserver.authn.credentials import Credentials
+from minik8s.control.apiserver.authz.attributes import Attributes, of_request
+from minik8s.control.apiserver.calls import Call, Calls
 from minik8s.control.apiserver.documents import Documents
+from minik8s.control.apiserver.freshness import Freshness
 from minik8s.control.apiserver.handler import Api
 from minik8s.control.apiserver.logs import KubeletClient
 from minik8s.control.apiserver.metrics import Metrics
@@ -33,11 +37,9 @@ from minik8s.kit.log import get_logger
 log = get_logger(__name__)
 
 BODY_BYTES_MAX = 3 * 1024 * 1024
-_GZIP_BYTES_MIN = 128 * 1024
-_HEALTH_PATHS = frozenset({"/healthz", "/livez", "/readyz", "/metrics"})
-_BROWSERS = ("curl/", "Wget/", "Mozilla/")
-
-_encode = msgspec.json.Encoder().encode
+_AUDIT_ID_CHARS_MAX = 64
+_AUDIT_ID = web.RequestKey("audit_id", str)
+_HEALTH = tuple(f"/{name}" for name in health.PROBES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,8 @@ class Parts:
     """What the REST face serves."""
 
     api: Api
+    authenticator: Authenticator
+    calls: Calls
     documents: Documents
     kubelets: KubeletClient
     metrics: Metrics
@@ -56,7 +60,6 @@ def application(parts: Parts, *, clock: Clock, rng: random.Random) -> web.Applic
     """The aiohttp application."""
     face = _Face(parts, clock, rng)
     app = web.Application(client_max_size=BODY_BYTES_MAX, middlewares=[face.frame])
-    app.add_routes(health.routes(parts.checks, parts.registry))
     app.router.add_route("*", "/{path:.*}", face.serve)
     return app
 
@@ -65,6 +68,7 @@ class _Face:
     def __init__(self, parts: Parts, clock: Clock, rng: random.Random) -> None:
         self._parts = parts
         self._clock = clock
+        self._freshness = Freshness(clock)
         self._rng = rng
 
     @web.middleware
@@ -72,65 +76,77 @@ class _Face:
         self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
         """Turn failures into a Status, and add the headers every answer has."""
+        http = request  # aiohttp insists on the name of the parameter; here a Request is another thing.
+        # As upstream: who calls may choose the id by which audit knows the request.
+        http[_AUDIT_ID] = http.headers.get("Audit-ID", "")[:_AUDIT_ID_CHARS_MAX] or ids.new_uuid(self._rng)
         try:
-            if request.path in _HEALTH_PATHS:
-                authz.authorize_path(_user(request), request.path, request.method.lower())
-            answer = await handler(request)
+            answer = await handler(http)
         except StatusError as error:
-            answer = _status(error)
+            answer = answers.failure(http, self._located(error, http.path))
         except web.HTTPRequestEntityTooLarge:
-            answer = _status(
-                StatusError("RequestEntityTooLarge", f"Request entity too large: limit is {BODY_BYTES_MAX}")
-            )
+            message = f"Request entity too large: limit is {BODY_BYTES_MAX}"
+            answer = answers.failure(http, StatusError("RequestEntityTooLarge", message))
         except web.HTTPException as error:
-            answer = _status(StatusError("", error.reason, code=error.status))
+            answer = answers.failure(http, StatusError("", error.reason, code=error.status))
         except Exception as error:  # our bug; the client still gets a Status, and the log the traceback
-            log.error("request failed", method=request.method, path=request.path, exc_info=True)
-            answer = _status(errors.internal(f"{type(error).__name__}, see the apiserver's log"))
+            log.error("request failed", method=http.method, path=http.path, exc_info=True)
+            answer = answers.failure(http, errors.internal(f"{type(error).__name__}, see the apiserver's log"))
         if not answer.prepared:
-            self._add_headers(answer)
+            self._add_headers(http, answer)
         return answer
 
     async def serve(self, http: web.Request) -> web.StreamResponse:
-        """Any path but the health checks and metrics."""
-        user = _user(http)
+        """Any path."""
+        origin, audit_id = _origin(http), http[_AUDIT_ID]
         # Of a parameter given twice the first counts, as in Go.
         query = {name: http.query[name] for name in http.query}
         request = routes.parse(http.method, http.path, query)
-        if request is None:
-            return self._document(http, user)
-        started_s = self._clock.monotonic_s()
         try:
-            answer = await self._resource(http, user, request)
+            user = await self._user(http)
         except StatusError as error:
-            self._parts.metrics.answered(request, error.code, self._clock.monotonic_s() - started_s)
-            raise self._located(error, http.path) from None
-        is_long = request.verb == "watch" or request.subresource == "log"
-        self._parts.metrics.answered(request, answer.status, None if is_long else self._clock.monotonic_s() - started_s)
+            self._parts.calls.refused(_attributes(ANONYMOUS, http, request), origin, audit_id, error)
+            raise
+        attributes = _attributes(user, http, request)
+        async with self._parts.calls.serving(attributes, request, origin, audit_id) as call:
+            answer: web.StreamResponse
+            if request is None:
+                answer = await self._document(http, attributes)
+            else:
+                answer = await self._resource(http, user, request, call)
+            call.code = answer.status
         return answer
 
-    def _document(self, http: web.Request, user: User) -> web.Response:
-        """Discovery, OpenAPI, /version."""
-        authz.authorize_path(user, http.path, http.method.lower())
+    async def _document(self, http: web.Request, attributes: Attributes) -> web.Response:
+        """Discovery, OpenAPI, /version, health, metrics."""
+        await self._parts.api.authorize(attributes)
         if http.method not in ("GET", "HEAD"):
             raise errors.method_not_allowed()
+        if http.path.startswith(_HEALTH):
+            query = {name: http.query.getall(name) for name in http.query}
+            if probe := health.examine(http.path, query, self._parts.checks, is_public=True):
+                return web.Response(status=probe.code, text=probe.text, headers={"X-Content-Type-Options": "nosniff"})
+        if http.path == "/metrics":
+            return web.Response(
+                body=generate_latest(self._parts.registry), headers={"Content-Type": CONTENT_TYPE_LATEST}
+            )
         found = self._parts.documents.find(http.path, http.headers.get("Accept", ""))
         if found is None:
             return web.Response(status=404, text="404 page not found\n")
-        if found.etag and http.headers.get("If-None-Match") == found.etag:
-            return web.Response(status=304, headers={"ETag": found.etag})
-        answer = web.Response(body=found.body, headers={"Content-Type": found.content_type, "Vary": "Accept"})
-        if found.etag:
-            answer.headers["ETag"] = found.etag
-        if found.is_immutable:
-            answer.headers["Cache-Control"] = "public, immutable, max-age=31536000"
-        return answer
+        is_known = self._freshness.is_known(http.path, found, http.headers)
+        headers = self._freshness.headers(http.path, found, is_known=is_known)
+        if is_known:
+            return web.Response(status=304, headers=headers)
+        return web.Response(body=found.body, headers={**headers, "Content-Type": found.content_type})
 
-    async def _resource(self, http: web.Request, user: User, request: Request) -> web.StreamResponse:
+    async def _user(self, http: web.Request) -> User:
+        """Who is calling. Raises StatusError Unauthorized; Forbidden if they may not act as whom they say."""
+        return await self._parts.authenticator.authenticate(_credentials(http))
+
+    async def _resource(self, http: web.Request, user: User, request: Request, call: Call) -> web.StreamResponse:
         handler = self._parts.api.as_user(user)
         if request.subresource == "log":
             return await self._log(http, user, request)
-        shape = rest.negotiate(http.headers.get("Accept", ""))
+        shape = rest.negotiate(http.headers.get("Accept", ""), is_watch=request.verb == "watch")
         if request.verb == "watch":
             return await self._watch(http, user, request, shape)
         if http.can_read_body:
@@ -138,60 +154,59 @@ class _Face:
             body = await http.read()
             if body and protobuf.is_protobuf(content_type) and request.verb != "patch":
                 body, content_type = protobuf.to_json(body), JSON
-            request = replace(request, body=body, content_type=content_type)
+            agent = http.headers.get("User-Agent", "")
+            request = replace(request, body=body, content_type=content_type, user_agent=agent)
+            call.received(request)
         response = await handler.call(request)
+        call.answered(response.code, response.body)
         resource = self._parts.api.find(request.group, request.version, request.resource)
         body = rest.render(shape, resource, request, response.body, self._clock.now_s())
-        answer = await _respond(http, body, response.code, shape.content_type)
+        answer = await answers.document(http, body, response.code, shape)
         for warning in response.warnings:
-            answer.headers.add("Warning", f'299 - "{_quoted(warning)}"')
+            answers.warn(answer, warning)
         return answer
 
     async def _watch(self, http: web.Request, user: User, request: Request, shape: rest.Shape) -> web.StreamResponse:
         handler = self._parts.api.as_user(user)
-        line = rest.event_renderer(shape, handler.resolve(request), request, self._clock.now_s)
+        line = rest.event_renderer(shape, await handler.resolve(request), request, self._clock.now_s)
         try:
             watcher = await handler.watch(request)
         except StatusError as error:
             if error.reason != "Expired":
                 raise
             # As upstream: that history is gone is an event of the watch.
-            return web.Response(body=line(_error_event(error)), headers={"Content-Type": shape.content_type})
-        answer = web.StreamResponse(headers={"Content-Type": shape.content_type})
-        self._add_headers(answer)
-        answer.enable_chunked_encoding()
+            return web.Response(body=line(answers.error_event(error)), headers={"Content-Type": shape.content_type})
+        sent = self._parts.metrics.watch_events.labels(request.group, request.version, request.resource)
         try:
-            with self._parts.metrics.long_running.labels("watch").track_inprogress():
-                await answer.prepare(http)
-                async for chunk in _chunks(watcher, line):
-                    await answer.write(chunk)
-                await answer.write_eof()
-        except ConnectionError:
-            log.debug("watch client left", path=http.path)
+            return await self._stream(http, shape.content_type, _chunks(watcher, line, sent.inc))
         finally:
             await watcher.close()
-        return answer
 
     async def _log(self, http: web.Request, user: User, request: Request) -> web.StreamResponse:
         api = self._parts.api
-        api.as_user(user).resolve(request)
+        await api.as_user(user).resolve(request)
         async with self._parts.kubelets.open_log(api.as_user(authn.SERVER), request) as chunks:
-            answer = web.StreamResponse(headers={"Content-Type": "text/plain"})
-            self._add_headers(answer)
-            answer.enable_chunked_encoding()
-            try:
-                with self._parts.metrics.long_running.labels("log").track_inprogress():
-                    await answer.prepare(http)
-                    async for chunk in chunks:
-                        await answer.write(chunk)
-                    await answer.write_eof()
-            except ConnectionError:
-                log.debug("log client left", path=http.path)
-            return answer
+            return await self._stream(http, "text/plain", chunks)
 
-    def _add_headers(self, answer: web.StreamResponse) -> None:
-        answer.headers["Audit-Id"] = ids.new_uuid(self._rng)
+    async def _stream(self, http: web.Request, content_type: str, chunks: AsyncIterator[bytes]) -> web.StreamResponse:
+        """Send what comes, until it ends or the client leaves."""
+        answer = web.StreamResponse(headers={"Content-Type": content_type})
+        self._add_headers(http, answer)
+        answer.enable_chunked_encoding()
+        try:
+            await answer.prepare(http)
+            async for chunk in chunks:
+                await answer.write(chunk)
+            await answer.write_eof()
+        except ConnectionError:
+            log.debug("client of a stream left", path=http.path)
+        return answer
+
+    def _add_headers(self, http: web.Request, answer: web.StreamResponse) -> None:
+        answer.headers["Audit-Id"] = http[_AUDIT_ID]
         answer.headers.setdefault("Cache-Control", "no-cache, private")
+        if self._parts.calls.is_draining:
+            answer.force_close()  # The client's next request goes to another apiserver.
 
     def _located(self, error: StatusError, path: str) -> StatusError:
         """As upstream, paths of groups and versions that are not served are no API at all."""
@@ -202,49 +217,37 @@ class _Face:
         return error
 
 
-def _user(http: web.Request) -> User:
-    """Who is calling. Raises StatusError Unauthorized."""
-    authn.refuse_other_credentials(http.headers.get("Authorization", ""))
-    return authn.from_peer_certificate(http.get_extra_info("peercert"))
+def _attributes(user: User, http: web.Request, request: Request | None) -> Attributes:
+    return of_request(user, request) if request else Attributes(user, http.method.lower(), path=http.path)
 
 
-async def _chunks(watcher: Watcher | ConvertedWatcher, line: Callable[[WatchEvent], bytes]) -> AsyncIterator[bytes]:
+def _origin(http: web.Request) -> Origin:
+    """As upstream, the addresses that proxies say they forward for come first."""
+    forwarded = [each.strip() for each in http.headers.get("X-Forwarded-For", "").split(",") if each.strip()]
+    addresses = dict.fromkeys([*forwarded, http.remote or ""])
+    return Origin(http.path_qs, tuple(filter(None, addresses)), http.headers.get("User-Agent", ""))
+
+
+def _credentials(http: web.Request) -> Credentials:
+    connection = http.get_extra_info("ssl_object")
+    return Credentials(
+        (connection and connection.getpeercert(binary_form=True)) or b"",
+        [(name.lower(), _text(value)) for name, value in http.headers.items()],
+    )
+
+
+def _text(value: str) -> str:
+    """A header without what is no UTF-8: it may become a name, which is written into answers and logs."""
+    return value if value.isascii() else value.encode(errors="surrogateescape").decode(errors="replace")
+
+
+async def _chunks(
+    watcher: Watcher | ConvertedWatcher, line: Callable[[WatchEvent], bytes], sent: Callable[[float], None]
+) -> AsyncIterator[bytes]:
     """Lines of events, those that are there at once in one piece. A failure is the last line."""
     try:
         async for events in watcher.batches():
+            sent(len(events))
             yield b"".join(map(line, events))
     except StatusError as error:
-        yield line(_error_event(error))
-
-
-def _error_event(error: StatusError) -> WatchEvent:
-    return WatchEvent("ERROR", _encode(error.status()), 0)
-
-
-async def _respond(http: web.Request, body: bytes, code: int, content_type: str) -> web.Response:
-    """An answer, indented for people and compressed if it is large."""
-    agent = http.headers.get("User-Agent", "")
-    if http.query.get("pretty") in ("1", "true") or ("pretty" not in http.query and agent.startswith(_BROWSERS)):
-        body = msgspec.json.format(body, indent=2) + b"\n"
-    answer = web.Response(body=body, status=code, headers={"Content-Type": content_type})
-    if len(body) > _GZIP_BYTES_MIN and "gzip" in http.headers.get("Accept-Encoding", ""):
-        # zlib lets go of the interpreter lock; other requests are served meanwhile.
-        answer.body = await asyncio.to_thread(gzip.compress, body, 1)
-        answer.headers["Content-Encoding"] = "gzip"
-        answer.headers["Vary"] = "Accept-Encoding"
-    return answer
-
-
-def _status(error: StatusError) -> web.Response:
-    if error.code == 404 and error.message == "404 page not found":
-        return web.Response(status=404, text="404 page not found\n")
-    headers = {"Content-Type": JSON}
-    if error.retry_after_s:
-        headers["Retry-After"] = str(error.retry_after_s)
-    return web.Response(body=_encode(error.status()), status=error.code, headers=headers)
-
-
-def _quoted(text: str) -> str:
-    """A quoted-string of RFC 7230, without what a header cannot hold."""
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
-    return "".join(char if char.isprintable() else " " for char in escaped)
+        yield line(answers.error_event(error))

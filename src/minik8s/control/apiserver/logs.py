@@ -47,7 +47,8 @@ class KubeletClient:
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_TIMEOUT_S)
         async with aiohttp.ClientSession(timeout=timeout, auto_decompress=False) as session:
             try:
-                async with session.get(url, ssl=self._tls()) as answer:
+                # No redirects: a node must not lead our certificate elsewhere (as upstream since CVE-2020-8559).
+                async with session.get(url, ssl=self._tls(), allow_redirects=False) as answer:
                     if answer.status != 200:
                         raise _kubelet_error(answer.status, await answer.text())
                     yield answer.content.iter_any()

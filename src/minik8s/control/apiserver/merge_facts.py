@@ -14,6 +14,7 @@ class Rule:
     merge: bool = False
     retain_keys: bool = False
     key: str = ""
+    replace: bool = False  # of an object: it is replaced, where others merge
 
 
 # (strategies, merge key) → fields, written MODEL.FIELD with MODEL as lightkube names its modules and classes.
@@ -75,7 +76,7 @@ _FACTS: dict[tuple[str, str], str] = {
 }
 
 RULES: dict[str, Rule] = {
-    field: Rule("merge" in strategies, "retainKeys" in strategies, key)
+    field: Rule("merge" in strategies, "retainKeys" in strategies, key, strategies == "replace")
     for (strategies, key), fields in _FACTS.items()
     for field in fields.split()
 }

@@ -43,6 +43,7 @@ _WITHOUT_GENERATION = frozenset(
         "VolumeAttachment",
     ]
 )
+_EXTENSION_GROUPS = ("apiextensions.k8s.io", "apiregistration.k8s.io")
 _NAME_MAX = 253
 _SUFFIX_LENGTH = 5
 _COLLECTIONS = ("labels", "annotations", "finalizers", "ownerReferences")
@@ -66,7 +67,7 @@ def place(resource: Resource, document: Document, *, namespace: str, name: str) 
 def stamp(resource: Resource, document: Document, *, now: str, rng: random.Random) -> None:
     """Make a document one that begins to exist: identity, time, a name if it asks for one."""
     metadata = document["metadata"]
-    for name in (*_SERVER_OWNED, "resourceVersion", "selfLink", "managedFields"):
+    for name in (*_SERVER_OWNED, "resourceVersion", "selfLink"):
         metadata.pop(name, None)
     if prefix := metadata.get("generateName"):
         metadata.setdefault("name", prefix[: 63 - _SUFFIX_LENGTH] + ids.new_suffix(rng, _SUFFIX_LENGTH))
@@ -84,13 +85,20 @@ def carry_over(resource: Resource, new: Document, old: Document) -> None:
         raise errors.conflict(resource.plural, resource.group, kept["name"], why)
     if given.get("resourceVersion") not in (None, "", kept["resourceVersion"]):
         raise errors.conflict(resource.plural, resource.group, kept["name"])
-    given.pop("managedFields", None)
     given.pop("selfLink", None)
     for name in (*_SERVER_OWNED, "resourceVersion", "generateName"):
         if name in kept:
             given[name] = kept[name]
         elif name != "generateName":
             given.pop(name, None)
+
+
+def must_be_conditional(resource: Resource, name: str) -> errors.StatusError:
+    """422 for a replacement that says no resourceVersion, where upstream demands one: of custom objects."""
+    why = "Invalid value: 0x0: must be specified for an update"
+    return errors.invalid(
+        resource.kind, resource.group, name, [Cause("FieldValueInvalid", why, "metadata.resourceVersion")]
+    )
 
 
 def drop_empty(document: Document) -> None:
@@ -112,7 +120,8 @@ def faults(resource: Resource, document: Document, old: Document | None) -> list
     name = metadata.get("name")
     if not name:
         return [Cause("FieldValueRequired", "Required value: name or generateName is required", "metadata.name")]
-    found = validate_metadata(metadata)
+    is_extension = resource.custom is not None or resource.group in _EXTENSION_GROUPS
+    found = validate_metadata(metadata, is_builtin=not is_extension)
     if old is None and (why := resource.validate_name(name)):
         found.append(Cause("FieldValueInvalid", f"Invalid value: {json.dumps(name)}: {why}", "metadata.name"))
     if old is not None and "deletionTimestamp" in old["metadata"]:

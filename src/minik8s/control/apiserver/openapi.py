@@ -5,6 +5,7 @@ merge by which key (client-side apply), and the descriptions (explain). Built on
 in a document's address changes with its content, so clients may keep what they fetched for ever.
 """
 
+import operator
 import re
 from collections.abc import Sequence
 from functools import cache
@@ -13,7 +14,7 @@ from inspect import cleandoc
 
 import msgspec
 
-from minik8s.api.request import JSON, JSON_PATCH, MERGE_PATCH, STRATEGIC_MERGE_PATCH
+from minik8s.api.request import APPLY_PATCH, JSON, JSON_PATCH, MERGE_PATCH, STRATEGIC_MERGE_PATCH
 from minik8s.control.apiserver.discovery import group_path
 from minik8s.control.apiserver.merge_facts import rule_of
 from minik8s.control.apiserver.resource import Document, Resource
@@ -52,19 +53,29 @@ _PLAIN: dict[str, Document] = {
     "int64": {"type": "integer", "format": "int64"},
     "any": {"type": "object"},
 }
-_PATCH_TYPES = (JSON_PATCH, MERGE_PATCH, STRATEGIC_MERGE_PATCH)
+_PATCH_TYPES = (JSON_PATCH, MERGE_PATCH, STRATEGIC_MERGE_PATCH, APPLY_PATCH)
 _REFERENCE = "#/components/schemas/"
 _ITEM = re.compile(r"^\* \*\*(\w+)\*\* ``[^`]*`` - (.*?)(?=^\* \*\*\w+\*\* ``|\Z)", re.MULTILINE | re.DOTALL)
 
 
 class OpenApi:
-    """The documents of one list of Resources, as bytes."""
+    """The documents of what is served, as bytes."""
 
-    def __init__(self, resources: Sequence[Resource]) -> None:
+    def __init__(self, resources: Sequence[Resource] = ()) -> None:
         self._members: dict[str, list[Resource]] = {}
+        self._built: dict[str, tuple[bytes, str]] = {}
+        self.describe(resources)
+
+    def describe(self, resources: Sequence[Resource]) -> None:
+        """These are served now. Documents of groups that are as they were stay as they are."""
+        before = self._members
+        self._members = {}
         for resource in resources:
             self._members.setdefault(group_path(resource).lstrip("/"), []).append(resource)
-        self._built: dict[str, tuple[bytes, str]] = {}
+        for path in list(self._built):
+            members = self._members.get(path, [])
+            if len(members) != len(before[path]) or any(map(operator.is_not, members, before[path])):
+                del self._built[path]
 
     def index(self) -> bytes:
         """What `/openapi/v3` answers. The first call builds every document, in some 60 ms."""
@@ -91,7 +102,10 @@ def render(members: Sequence[Resource]) -> Document:
     for resource in members:
         paths |= _paths(resource)
         _collect(Shape("object", model=resource.model), components)
-        name = _name(resource.model)
+        name = _name_of(resource)
+        if resource.custom:
+            components.pop(_name(resource.model), None)
+            components[name] = _custom_component(resource, resource.custom.schema)
         components[name] = components[name] | {"x-kubernetes-group-version-kind": [_gvk(resource)]}
     return {
         "openapi": "3.0.0",
@@ -106,6 +120,8 @@ def _paths(resource: Resource) -> Document:
     scope = "/namespaces/{namespace}" if resource.namespaced else ""
     collection = f"{root}{scope}/{resource.plural}"
     placed = [_parameter("namespace", "path")] if resource.namespaced else []
+    if not resource.is_stored:
+        return {collection: {"post": _operation(resource, "post", accepts=(JSON,)), "parameters": placed}}
     named = [*placed, _parameter("name", "path")]
     return {
         collection: {
@@ -116,7 +132,7 @@ def _paths(resource: Resource) -> Document:
         f"{collection}/{{name}}": {
             "get": _operation(resource, "get"),
             "put": _operation(resource, "put", accepts=(JSON,)),
-            "patch": _operation(resource, "patch", accepts=_PATCH_TYPES),
+            "patch": _operation(resource, "patch", accepts=_patch_types(resource)),
             "delete": _operation(resource, "delete"),
             "parameters": named,
         },
@@ -124,7 +140,7 @@ def _paths(resource: Resource) -> Document:
 
 
 def _operation(resource: Resource, action: str, accepts: Sequence[str] = ()) -> Document:
-    schema = {"$ref": _REFERENCE + _name(resource.model)}
+    schema = {"$ref": _REFERENCE + _name_of(resource)}
     operation: Document = {
         "tags": [resource.api_version.replace("/", "_")],
         "x-kubernetes-action": action,
@@ -153,6 +169,26 @@ def _name(model: type[msgspec.Struct]) -> str:
     module = model.__module__.rpartition(".")[2]
     package = _PACKAGES.get(module) or f"io.k8s.api.{module.replace('_', '.')}"
     return f"{package}.{model.__name__}"
+
+
+def _name_of(resource: Resource) -> str:
+    """The component of a resource's objects; of custom ones after the group: `com.example.v1.Gadget`."""
+    if not resource.custom:
+        return _name(resource.model)
+    return f"{'.'.join(reversed(resource.group.split('.')))}.{resource.version}.{resource.kind}"
+
+
+def _patch_types(resource: Resource) -> Sequence[str]:
+    return [kind for kind in _PATCH_TYPES if kind != STRATEGIC_MERGE_PATCH or not resource.custom]
+
+
+def _custom_component(resource: Resource, schema: Document) -> Document:
+    """The schema of a definition, with the fields that every object has."""
+    properties = dict(schema.get("properties") or {})
+    for name, property_ in _component(resource.model)["properties"].items():
+        given = properties.get(name, {})
+        properties[name] = property_ | ({"description": given["description"]} if given.get("description") else {})
+    return schema | {"properties": properties}
 
 
 def _collect(shape: Shape, components: dict[str, Document]) -> None:
@@ -188,9 +224,8 @@ def _property(model: type[msgspec.Struct], field: Field, description: str) -> Do
     if "$ref" in schema:
         schema = {"allOf": [schema]}  # Beside a bare reference nothing else counts.
     rule = rule_of(model, field.name)
-    strategies = (
-        [name for name, given in (("merge", rule.merge), ("retainKeys", rule.retain_keys)) if given] if rule else []
-    )
+    given = (("merge", rule.merge), ("retainKeys", rule.retain_keys), ("replace", rule.replace)) if rule else ()
+    strategies = [name for name, is_given in given if is_given]
     if strategies:
         schema["x-kubernetes-patch-strategy"] = ",".join(strategies)
     if rule and rule.key:

@@ -5,18 +5,20 @@ one that cannot be applied to this object is 422.
 """
 
 import copy
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 
 from minik8s.api import errors
 from minik8s.api.errors import StatusError
-from minik8s.api.request import APPLY_PATCH, JSON_PATCH, MERGE_PATCH, STRATEGIC_MERGE_PATCH, Request
-from minik8s.control.apiserver import strategic
-from minik8s.control.apiserver.resource import Document
+from minik8s.api.request import APPLY_PATCH, JSON, JSON_PATCH, MERGE_PATCH, STRATEGIC_MERGE_PATCH, Request
+from minik8s.control.apiserver import schema, strategic, strict
+from minik8s.control.apiserver.resource import Document, Resource
 
-ACCEPTED = (JSON_PATCH, MERGE_PATCH, STRATEGIC_MERGE_PATCH)  # apply patches: not yet
+ACCEPTED = (JSON_PATCH, MERGE_PATCH, STRATEGIC_MERGE_PATCH, APPLY_PATCH)
 _OPERATIONS_MAX = 10_000  # as upstream, against quadratic work
+_COPIED_BYTES_MAX = 3 * 1024 * 1024  # as upstream, against copies of copies
 
 
 def media_type(content_type: str) -> str:
@@ -24,15 +26,14 @@ def media_type(content_type: str) -> str:
     return content_type.partition(";")[0].strip().lower()
 
 
-def parse(request: Request) -> Any:
+def parse(request: Request, resource: Resource) -> Any:
     """The patch in a request's body. Raises StatusError UnsupportedMediaType, BadRequest."""
     kind = media_type(request.content_type)
-    if kind not in ACCEPTED:
-        accepted = ", ".join(ACCEPTED)
-        what = "server-side apply is not supported yet; " if kind.startswith(APPLY_PATCH.rpartition("+")[0]) else ""
+    accepted = [each for each in ACCEPTED if each != STRATEGIC_MERGE_PATCH or not resource.custom]
+    if kind not in accepted:
         raise StatusError(
             "UnsupportedMediaType",
-            f"{what}the body of the request was in an unknown format - accepted media types include: {accepted}",
+            f"the body of the request was in an unknown format - accepted media types include: {', '.join(accepted)}",
         )
     try:
         patch = msgspec.json.decode(request.body)
@@ -49,6 +50,30 @@ def parse(request: Request) -> Any:
     return patch
 
 
+def parse_config(request: Request, resource: Resource, field_validation: str) -> tuple[Document, list[str]]:
+    """The configuration in the body of an apply, and warnings. Raises StatusError BadRequest."""
+    is_json = request.body.lstrip()[:1] == b"{"
+    try:
+        config = schema.parse(request.body, JSON if is_json else APPLY_PATCH, resource.kind)
+    except StatusError as error:
+        raise errors.bad_request(f"error decoding YAML: {error.message}") from None
+    repeated = [f'key "{name}" already set in map' for name in _repeated(config)]
+    if repeated and field_validation == "Strict":
+        raise errors.bad_request(f"error strict decoding YAML: error unmarshaling JSON: {', '.join(repeated)}")
+    if not isinstance(config.setdefault("metadata", {}), dict):
+        raise errors.bad_request("error decoding YAML: metadata must be an object")
+    if config.get("kind") != resource.kind:
+        raise errors.bad_request(f"invalid object type: {config.get('apiVersion', '')}, Kind={config.get('kind', '')}")
+    return schema.without_nulls(config), repeated if field_validation == "Warn" else []
+
+
+def _repeated(node: Any) -> Iterator[str]:
+    if isinstance(node, strict.Repeated):
+        yield from node.names
+    for below in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
+        yield from _repeated(below)
+
+
 def apply(document: Document, patch: Any, content_type: str, model: type) -> Document:
     """`document` after the patch. Raises StatusError Invalid, BadRequest."""
     kind = media_type(content_type)
@@ -59,12 +84,12 @@ def apply(document: Document, patch: Any, content_type: str, model: type) -> Doc
             patched = apply_merge_patch(document, patch)
         else:
             patched = strategic.merge(document, patch, model)
-    except strategic.PatchError as error:
-        raise errors.bad_request(str(error)) from None
-    except PatchFailed as error:
+    except (PatchFailed, strategic.NotRetained) as error:
         raise StatusError(
             "Invalid", f"the server rejected our request due to an error in our request: {error}"
         ) from None
+    except strategic.PatchError as error:
+        raise errors.bad_request(str(error)) from None
     if not isinstance(patched, dict):
         raise errors.bad_request("the patch leaves no object")
     return patched
@@ -89,7 +114,13 @@ class PatchFailed(Exception):
 
 def apply_json_patch(document: Any, operations: list[dict[str, Any]]) -> Any:
     """RFC 6902. Raises PatchFailed; the document is then in an undefined state."""
+    copied_bytes = 0
     for operation in operations:
+        if operation.get("op") == "copy":
+            copied_bytes += len(msgspec.json.encode(_get(document, _pointer(operation, "from"))))
+            if copied_bytes > _COPIED_BYTES_MAX:
+                size = f"the accumulated size increase of copy is {copied_bytes}"
+                raise PatchFailed(f"Unable to complete the copy, {size}, exceeding the limit {_COPIED_BYTES_MAX}")
         document = _apply_operation(document, operation)
     return document
 

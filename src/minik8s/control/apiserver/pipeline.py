@@ -7,54 +7,34 @@ A write is optimistic: what it was computed from is what it replaces. If the obj
 again, unless the client named the resourceVersion it meant. A write that changes nothing is not made.
 """
 
-import copy
+import contextlib
 import random
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 
 import msgspec
 
 from minik8s.api import errors
-from minik8s.api.request import Request, Response
-from minik8s.control.apiserver import deletion, metadata, patch, schema
-from minik8s.control.apiserver.admission.attributes import Attributes, Plugin
-from minik8s.control.apiserver.authn import User
+from minik8s.api.errors import StatusError
+from minik8s.api.request import Response
+from minik8s.control.apiserver import changes, deletion, metadata, ownership, schema, versions
+from minik8s.control.apiserver.admission.attributes import Attributes, Plugin, Reader
+from minik8s.control.apiserver.admission.resource_quota import ResourceQuota
+from minik8s.control.apiserver.call import Call
+from minik8s.control.apiserver.changes import Change, Changed
 from minik8s.control.apiserver.leases import Leases
-from minik8s.control.apiserver.registry import ClaimTaken, Registry, Stored, Superseded, key_of
+from minik8s.control.apiserver.managedfields import Entry
+from minik8s.control.apiserver.registry import ClaimTaken, Overtaken, Registry, Rewrite, Stored, Superseded, key_of
 from minik8s.control.apiserver.resource import Claim, Document, Resource
-from minik8s.control.apiserver.views import OBJECT, Binding, View, bind
+from minik8s.control.apiserver.tree import copied
+from minik8s.control.apiserver.views import OBJECT, View
 from minik8s.kit.clock import Clock, timestamp
 
 _CREATE_ATTEMPTS = 8  # of generated names and addresses, as upstream
 _REWRITE_ATTEMPTS = 6
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
-    """An authorized write."""
-
-    user: User
-    resource: Resource
-    request: Request
-
-    @property
-    def is_dry_run(self) -> bool:
-        """Whether everything is done but the commit."""
-        return self.request.query.get("dryRun", "") == "All"
-
-    @property
-    def field_validation(self) -> str:
-        """What becomes of unknown fields: Ignore, Warn (if not said) or Strict."""
-        return self.request.query.get("fieldValidation") or "Warn"
-
-    def not_found(self) -> errors.StatusError:
-        """The 404 of this call's object."""
-        return errors.not_found(self.resource.plural, self.resource.group, self.request.name)
-
-
 _encode = msgspec.json.Encoder().encode
-
-_Change = Callable[[Document], tuple[Document, list[str]]]
 
 
 class Pipeline:
@@ -64,16 +44,18 @@ class Pipeline:
         self,
         registry: Registry,
         leases: Leases,
-        resources: Sequence[Resource],
+        reader: Reader,
         chain: Sequence[Plugin],
         *,
+        quota: ResourceQuota | None = None,
         clock: Clock,
         rng: random.Random,
     ) -> None:
         self._registry = registry
+        self._quota = quota
         self._leases = leases
         self._chain = tuple(chain)
-        self._reader = _AdmissionReader(registry, resources)
+        self._reader = reader
         self._clock = clock
         self._rng = rng
 
@@ -86,67 +68,80 @@ class Pipeline:
         if asked["metadata"].get("resourceVersion"):
             raise errors.bad_request("resourceVersion should not be set on objects to be created")
         metadata.place(resource, asked, namespace=request.namespace, name=request.name)
+        owned = asked["metadata"].pop("managedFields", None)
+        return await self._make(call, view, Changed(asked, warnings, owned))
+
+    async def _make(self, call: Call, view: View, wanted: Changed) -> Response:
+        """Create what is asked for."""
+        resource, request, asked = call.resource, call.request, wanted.document
         for attempt in range(1, _CREATE_ATTEMPTS + 1):
-            document = copy.deepcopy(asked)
+            document = copied(asked)
             metadata.stamp(resource, document, now=timestamp(self._clock), rng=self._rng)
             resource.prepare_create(document)
             resource.default(document)
-            await self._admit(call, document, None)
-            if call.is_dry_run:
-                return Response(_encode(view.read(document)), code=201, warnings=tuple(warnings))
+            self._own(call, None, [], document, wanted)
+            told = (*wanted.warnings, *await self._admit(call, document, None, view))
             name = document["metadata"]["name"]
             claims = resource.claims(document)
             try:
-                stored = await self._registry.create(
-                    key_of(resource, request.namespace, name),
-                    document,
-                    lease=await self._leases.lease_for(resource),
-                    claims=[claim.name for claim in claims],
-                )
+                async with self._charge(call, document, None, view) as beside:
+                    if call.is_dry_run:
+                        return Response(_encode(view.read(document)), code=201, warnings=told)
+                    stored = await self._at(resource).create(
+                        key_of(resource, request.namespace, name),
+                        document,
+                        lease=await self._leases.lease_for(resource),
+                        claims=[claim.name for claim in claims],
+                        beside=beside,
+                    )
                 body = stored.body if view.is_whole else _encode(view.read(stored.document()))
-                return Response(body, stored.revision, 201, tuple(warnings))
+                return Response(body, stored.revision, 201, told)
             except Superseded:
                 if "name" in asked["metadata"] or attempt == _CREATE_ATTEMPTS:
                     raise errors.already_exists(resource.plural, resource.group, name) from None
             except ClaimTaken as taken:
                 _refuse_asked(resource, document, resource.claims(asked), claims, taken)
+            except Overtaken:
+                pass  # A quota changed meanwhile: judge again.
         raise errors.internal(f"no free address or name was found in {_CREATE_ATTEMPTS} attempts")
 
     async def update(self, call: Call, view: View) -> Response:
         """PUT of an object or of a subresource."""
-        request, shown = call.request, view.resource or call.resource
-        given, warnings = schema.decode(request.body, request.content_type, shown, call.field_validation)
-        metadata.place(call.resource, given, namespace=request.namespace, name=request.name)
-        return await self._rewrite(call, view, lambda old: (view.write(old, copy.deepcopy(given)), warnings))
+        return await self._rewrite(call, view, changes.replacement(call, view))
 
     async def patch(self, call: Call, view: View) -> Response:
         """PATCH of an object or of a subresource."""
-        request, shown = call.request, view.resource or call.resource
-        operations = patch.parse(request)
+        if ownership.is_apply(call.request):
+            return await self._apply(call, view)
+        return await self._rewrite(call, view, changes.patching(call, view))
 
-        def change(old: Document) -> tuple[Document, list[str]]:
-            seen = view.read(copy.deepcopy(old))
-            patched = patch.apply(seen, copy.deepcopy(operations), request.content_type, shown.model)
-            checked, warnings = schema.check(patched, shown, call.field_validation)
-            metadata.place(call.resource, checked, namespace=request.namespace, name=request.name)
-            return view.write(old, checked), warnings
-
-        return await self._rewrite(call, view, change)
+    async def _apply(self, call: Call, view: View) -> Response:
+        """Server-side apply, which makes the object if there is none."""
+        request = call.request
+        change = changes.Applying(call, view, timestamp(self._clock))
+        for _ in range(_REWRITE_ATTEMPTS):
+            if request.subresource or await self._find(call):
+                try:
+                    return await self._rewrite(call, view, change)
+                except StatusError as error:
+                    if error.reason != "NotFound" or error.name != request.name or request.subresource:
+                        raise
+            change.refuse_uid()
+            await call.may_create()
+            try:
+                return await self._make(replace(call, request=replace(request, verb="create")), view, change(None, []))
+            except StatusError as error:
+                if error.reason != "AlreadyExists":
+                    raise
+        raise errors.conflict(call.resource.plural, call.resource.group, request.name)
 
     async def bind(self, call: Call) -> Response:
         """POST to pods/binding. Raises StatusError Conflict if the pod is bound."""
-        try:
-            binding = msgspec.json.decode(call.request.body, type=Binding)
-        except msgspec.DecodeError as error:
-            raise errors.bad_request(
-                f"the object provided is unrecognized (must be of type Binding): {error}"
-            ) from None
-        now = timestamp(self._clock)
-        done = await self._rewrite(call, OBJECT, lambda old: (bind(old, binding, now), []))
-        return Response(_encode(success()), done.revision, 201)
+        done = await self._rewrite(call, OBJECT, changes.binding(call, timestamp(self._clock)))
+        return Response(_encode(success(code=201)), done.revision, 201)
 
-    async def delete(self, call: Call) -> Response:
-        """DELETE of an object: its removal, or the mark that begins it."""
+    async def delete(self, call: Call, *, is_admitted: bool = False) -> Response:
+        """DELETE of an object: its removal, or the mark that begins it. An eviction was admitted as such."""
         options = deletion.parse_options(call.request)
         if options.dryRun:
             call = replace(call, request=replace(call.request, query={**call.request.query, "dryRun": "All"}))
@@ -154,10 +149,10 @@ class Pipeline:
         for _ in range(_REWRITE_ATTEMPTS):
             old = stored.document()
             deletion.check_preconditions(call.resource, old, options)
-            await self._admit_delete(call, old)
+            told = [] if is_admitted else await self._admit_delete(call, old)
             verdict = deletion.delete(call.resource, old, options, self._clock.now_s())
             try:
-                return await self._carry_out(call, stored, verdict)
+                return replace(await self._carry_out(call, stored, verdict), warnings=tuple(told))
             except Superseded as superseded:
                 stored = _current(call, superseded)
         raise errors.conflict(call.resource.plural, call.resource.group, call.request.name)
@@ -166,98 +161,159 @@ class Pipeline:
         if verdict.is_gone:
             revision = stored.revision if call.is_dry_run else await self._remove(call.resource, stored)
             if call.resource.kind == "Pod":
-                return Response(stored.body, revision)  # As upstream: pods are returned, others are a Status.
+                verdict.document["metadata"]["resourceVersion"] = str(revision)
+                return Response(_encode(verdict.document), revision)  # As upstream; others are a Status.
             return Response(_encode(success(call.resource, stored.document())), revision)
         if not verdict.is_changed:
             return Response(stored.body, stored.revision)
         if call.is_dry_run:
             return Response(_encode(verdict.document), stored.revision)
-        marked = await self._registry.update(stored, verdict.document)
+        marked = await self._at(call.resource).update(stored, verdict.document)
         return Response(marked.body, marked.revision)
 
-    async def _rewrite(self, call: Call, view: View, change: _Change) -> Response:
+    async def _rewrite(self, call: Call, view: View, change: Change) -> Response:
         """Compute the object anew from what is stored, and replace it."""
         resource = call.resource
         stored = await self._load(call)
         for _ in range(_REWRITE_ATTEMPTS):
             old = stored.document()
-            new, warnings = change(copy.deepcopy(old))
+            entries = old["metadata"].pop("managedFields", [])
+            changed = change(old, entries)
+            new = changed.document
             metadata.carry_over(resource, new, old)
             asked = resource.claims(new)
             if not call.request.subresource:
                 _keep_status(resource, new, old)
                 resource.default(new)
                 resource.prepare_update(new, old)
-            await self._admit(call, new, old)
+            self._own(call, old, entries, new, changed)
+            told = (*changed.warnings, *await self._admit(call, new, old, view))
             if call.request.subresource != "binding":  # as upstream
                 metadata.bump_generation(new, old)
             try:
-                body, revision = await self._replace(call, stored, old, new)
+                body, revision = await self._replace(call, stored, old, new, view)
             except Superseded as superseded:
                 stored = _current(call, superseded)
                 continue
             except ClaimTaken as taken:
                 _refuse_asked(resource, new, asked, resource.claims(new), taken)
                 continue
+            except Overtaken:
+                continue
             if not view.is_whole:
                 body = _encode(view.read(msgspec.json.decode(body)))
-            return Response(body, revision, 200, tuple(warnings))
+            return Response(body, revision, 200, told)
         raise errors.conflict(resource.plural, resource.group, call.request.name)
 
-    async def _replace(self, call: Call, stored: Stored, old: Document, new: Document) -> tuple[bytes, int]:
+    async def _replace(self, call: Call, stored: Stored, old: Document, new: Document, view: View) -> tuple[bytes, int]:
         """(body, revision) after writing `new` over `stored`; nothing is written if they are equal."""
-        resource = call.resource
-        if new == old:
+        if new == old and stored.is_current:
             return stored.body, stored.revision
-        if call.is_dry_run:
-            return _encode(new), stored.revision
+        async with self._charge(call, new, old, view) as beside:
+            if call.is_dry_run:
+                return _encode(new), stored.revision
+            return await self._commit(call, stored, old, new, beside)
+
+    async def _commit(
+        self, call: Call, stored: Stored, old: Document, new: Document, beside: Sequence[Rewrite]
+    ) -> tuple[bytes, int]:
+        resource = call.resource
         if deletion.is_finished(resource, new):
             revision = await self._remove(resource, stored)
             new["metadata"]["resourceVersion"] = str(revision)
             return _encode(new), revision
         before = {claim.name for claim in resource.claims(old)}
         after = {claim.name for claim in resource.claims(new)}
-        written = await self._registry.update(
+        written = await self._at(resource).update(
             stored,
             new,
             lease=await self._leases.lease_for(resource),
             claims=sorted(after - before),
             releases=sorted(before - after),
+            beside=beside,
         )
         return written.body, written.revision
 
     async def _remove(self, resource: Resource, stored: Stored) -> int:
         claims = resource.claims(stored.document())
-        return await self._registry.delete(stored, releases=[claim.name for claim in claims])
+        return await self._at(resource).delete(stored, releases=[claim.name for claim in claims])
+
+    def _at(self, resource: Resource) -> Registry | versions.CustomRegistry:
+        return versions.registry_for(self._registry, resource)
+
+    def _own(self, call: Call, old: Document | None, entries: list[Entry], new: Document, changed: Changed) -> None:
+        """Note in managedFields whose fields this write touches, and put them back where they belong."""
+        if changed.is_applied:
+            owned = changed.owned
+        elif call.request.subresource == "binding":  # as upstream
+            owned = entries
+        else:
+            owned = ownership.after_write(
+                call.resource, call.spoken, call.request, old, entries, new, changed.owned, timestamp(self._clock)
+            )
+        if owned:
+            new["metadata"]["managedFields"] = owned
+        if entries and old:
+            old["metadata"]["managedFields"] = entries
+
+    async def _find(self, call: Call) -> Stored | None:
+        return await self._at(call.resource).get(key_of(call.resource, call.request.namespace, call.request.name))
 
     async def _load(self, call: Call) -> Stored:
-        stored = await self._registry.get(key_of(call.resource, call.request.namespace, call.request.name))
+        stored = await self._find(call)
         if stored is None:
             raise call.not_found()
         return stored
 
-    async def _admit(self, call: Call, document: Document, old: Document | None) -> None:
-        """Run admission and validation. Raises StatusError Forbidden, Invalid."""
-        attributes = self._attributes(call, document["metadata"].get("name", ""), old)
-        for plugin in self._chain:
-            await plugin.mutate(document, attributes)
-        metadata.drop_empty(document)
-        resource = call.resource
-        causes = metadata.faults(resource, document, old) + resource.validate(document)
-        if old is not None and call.request.subresource != "binding":  # A binding changes what no update may.
-            causes += resource.validate_update(document, old)
-        if causes:
-            raise errors.invalid(resource.kind, resource.group, document["metadata"].get("name", ""), causes)
-        for plugin in self._chain:
-            await plugin.validate(document, attributes)
+    async def _admit(self, call: Call, document: Document, old: Document | None, view: View) -> list[str]:
+        """Run admission and validation; what to warn the client of. Raises StatusError Forbidden, Invalid."""
+        attributes = self._attributes(call, document["metadata"].get("name", ""), old, view)
+        with attributes.telling():
+            for plugin in self._chain:
+                await plugin.mutate(document, attributes)
+            metadata.drop_empty(document)
+            resource = call.resource
+            if old is None:
+                resource.prepare_create(document)  # Once more: what follows from the spec (QoS) follows from this one.
+            causes = metadata.faults(resource, document, old)
+            causes += resource.custom.validate(document, old) if resource.custom else resource.validate(document)
+            if old is not None and call.request.subresource != "binding":  # A binding changes what no update may.
+                causes += (view.validate_update or resource.validate_update)(document, old)
+            elif old is None:
+                causes += resource.validate_create(document)
+            if causes:
+                raise errors.invalid(resource.kind, resource.group, document["metadata"].get("name", ""), causes)
+            for plugin in self._chain:
+                await plugin.validate(document, attributes)
+        return attributes.warnings
 
-    async def _admit_delete(self, call: Call, old: Document) -> None:
-        attributes = self._attributes(call, call.request.name, old)
-        for plugin in self._chain:
-            await plugin.mutate({}, attributes)
-            await plugin.validate({}, attributes)
+    def _charge(
+        self, call: Call, document: Document, old: Document | None, view: View
+    ) -> contextlib.AbstractAsyncContextManager[Sequence[Rewrite]]:
+        """What quotas come to when the write is made, within the block. Raises StatusError Forbidden."""
+        if self._quota is None:
+            return contextlib.nullcontext(())
+        return self._quota.charge(document, self._attributes(call, document["metadata"].get("name", ""), old, view))
 
-    def _attributes(self, call: Call, name: str, old: Document | None) -> Attributes:
+    async def admit_other(self, call: Call, document: Document) -> list[str]:
+        """Run admission on what is no object, such as an Eviction; what to warn the client of."""
+        attributes = self._attributes(call, call.request.name, None, OBJECT)
+        with attributes.telling():
+            for plugin in self._chain:
+                await plugin.mutate(document, attributes)
+            for plugin in self._chain:
+                await plugin.validate(document, attributes)
+        return attributes.warnings
+
+    async def _admit_delete(self, call: Call, old: Document) -> list[str]:
+        attributes = self._attributes(call, call.request.name, old, OBJECT)
+        with attributes.telling():
+            for plugin in self._chain:
+                await plugin.mutate({}, attributes)
+                await plugin.validate({}, attributes)
+        return attributes.warnings
+
+    def _attributes(self, call: Call, name: str, old: Document | None, view: View) -> Attributes:
         request = call.request
         return Attributes(
             verb=request.verb,
@@ -267,28 +323,22 @@ class Pipeline:
             subresource=request.subresource,
             user_name=call.user.name,
             groups=call.user.groups,
+            uid=getattr(call.user, "uid", ""),
+            extra=getattr(call.user, "extra", None) or {},
             old=old,
             dry_run=call.is_dry_run,
             reader=self._reader,
+            request=request,
+            asked=call.asked,
+            view=view,
         )
 
 
-class _AdmissionReader:
-    """Objects that admission plugins look up, read from the store."""
-
-    def __init__(self, registry: Registry, resources: Sequence[Resource]) -> None:
-        self._registry = registry
-        self._resources = {resource.plural: resource for resource in resources}
-
-    async def get(self, plural: str, namespace: str, name: str) -> Document | None:
-        """The newest state of an object, or None if there is none."""
-        stored = await self._registry.get(key_of(self._resources[plural], namespace, name))
-        return stored.document() if stored else None
-
-
-def success(resource: Resource | None = None, document: Document | None = None) -> Document:
-    """The Status of a call that has no object to answer with."""
+def success(resource: Resource | None = None, document: Document | None = None, *, code: int = 0) -> Document:
+    """The Status of a call that has no object to answer with. `code` is said if it is not the usual."""
     status: Document = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"}
+    if code:
+        status["code"] = code
     if resource and document:
         given = document["metadata"]
         details = {"name": given["name"], "group": resource.group, "kind": resource.plural, "uid": given["uid"]}
@@ -307,7 +357,7 @@ def _keep_status(resource: Resource, new: Document, old: Document) -> None:
     if resource.has_status():
         new.pop("status", None)
         if "status" in old:
-            new["status"] = copy.deepcopy(old["status"])
+            new["status"] = copied(old["status"])
 
 
 def _refuse_asked(

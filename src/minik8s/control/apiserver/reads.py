@@ -1,70 +1,41 @@
 """get, list and watch: which revision answers, from the cache or from the store.
 
-Called by `handler`. A get reads the store. A list is served from the cache once that has reached the revision the
+Called by `handler`. A get or list is served from the cache once that has reached the revision the
 client may expect (unset: the store's newest at the time of the call, so lists are linearizable; N: at least N; 0: any),
 and from the store when it continues at a revision or the cache cannot catch up. A watch is served from the cache.
 """
 
 import asyncio
-import base64
 import random
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
 from minik8s.api import errors
-from minik8s.api.errors import Cause, StatusError
+from minik8s.api.errors import StatusError
 from minik8s.api.request import Request, Response, WatchEvent
 from minik8s.api.selectors import parse_fields, parse_labels
+from minik8s.control.apiserver.history import History, too_old
+from minik8s.control.apiserver.joined import JoinedRead
+from minik8s.control.apiserver.listoptions import NEWEST, Token, parse_list, parse_revision, parse_watch
 from minik8s.control.apiserver.registry import Page, Registry, Stored, key_of, prefix_of
 from minik8s.control.apiserver.resource import Resource
 from minik8s.control.apiserver.watchcache import KindCache, WatchCache, too_large_revision
-from minik8s.control.apiserver.watchers import INDEXED_FIELDS, Entry, Selection, Watcher, bookmark_event
+from minik8s.control.apiserver.watchers import INDEXED_FIELDS, Change, Entry, Selection, Watcher, bookmark_event
 
 INITIAL_EVENTS_END = "k8s.io/initial-events-end"
 _TOO_LARGE_TIMEOUT_S = 3.0  # as upstream: how long a revision of the future is waited for
 _NO_PROGRESS_TIMEOUT_S = 0.5
+_GET_PATIENCE_S = 0.004  # longer than the store takes to tell a change it has answered
 _FILL_TIMEOUT_S = 10.0
 _PAGE_OBJECTS_MIN = 500  # read at once where a selector may pass few of them
 _CONTINUE_EXPIRED = (
     "The provided continue parameter is too old to display a consistent list result. You can start a new list "
-    "without the continue parameter."
+    "without the continue parameter, or use the continue token in this response to retrieve the remainder of the "
+    "results. Continuing with the provided token results in an inconsistent list - objects that were created, "
+    "modified, or deleted between the time the first chunk was returned and now may show up in the list."
 )
-
-
-@dataclass(frozen=True, slots=True)
-class _Token:
-    """A continue parameter: where the next page begins, and at which revision."""
-
-    revision: int
-    start: str  # `namespace/name` of the last object of the page before
-
-    def encode(self) -> str:
-        return (
-            base64.urlsafe_b64encode(
-                msgspec.json.encode({"v": "meta.k8s.io/v1", "rv": self.revision, "start": self.start})
-            )
-            .decode()
-            .rstrip("=")
-        )
-
-
-class _TokenDocument(msgspec.Struct):
-    v: str
-    rv: int
-    start: str
-
-
-def _decode_token(text: str) -> _Token:
-    try:
-        padded = text + "=" * (-len(text) % 4)
-        document = msgspec.json.decode(base64.urlsafe_b64decode(padded), type=_TokenDocument)
-    except (ValueError, msgspec.DecodeError):
-        raise errors.bad_request("continue key is not valid") from None
-    if document.v != "meta.k8s.io/v1" or document.rv <= 0:
-        raise errors.bad_request(f"continue key is not valid: encoded version {document.v} is not recognized")
-    return _Token(document.rv, document.start)
+_SETTLE_S = 1.0
 
 
 class Reader:
@@ -73,10 +44,23 @@ class Reader:
     def __init__(self, registry: Registry, cache: WatchCache, *, rng: random.Random) -> None:
         self._registry = registry
         self._cache = cache
+        self._newest = JoinedRead(registry.current_revision)
+        self._history = History(registry.store)
         self._rng = rng
+
+    async def settle(self, revision: int) -> None:
+        """Wait until the cache has a write, for a moment: what is decided by the cache is then decided by it."""
+        await self._cache.reach(revision, _SETTLE_S)
 
     async def get(self, resource: Resource, request: Request) -> Response:
         """One object. Raises StatusError NotFound."""
+        # The store's revision, shared with others who ask now, costs less than the object; the cache mostly is there.
+        revision = parse_revision(request.query)
+        if await (self._is_newest() if revision is None else self._catch_up(revision)):
+            entry = self._cache.kind(resource).find(request.namespace, request.name)
+            if entry is None:
+                raise errors.not_found(resource.plural, resource.group, request.name)
+            return Response(entry.body, entry.revision)
         stored = await self.stored(resource, request.namespace, request.name)
         return Response(stored.body, stored.revision)
 
@@ -90,58 +74,52 @@ class Reader:
     async def list(self, resource: Resource, request: Request) -> Response:
         """A list document."""
         selection = _selection(resource, request)
-        limit = _integer(request.query, "limit")
-        if token := request.query.get("continue"):
-            if request.query.get("resourceVersion") not in (None, "", "0"):
-                raise errors.bad_request("specifying resource version is not allowed when using continue")
-            return await self._list_store(resource, selection, _decode_token(token), limit)
-        revision = _revision(request.query)
-        match = request.query.get("resourceVersionMatch", "")
-        _check_match(match, request.query)
-        if match == "Exact":
-            return await self._list_store(resource, selection, _Token(revision, ""), limit)
-        if not await self._catch_up(request.query.get("resourceVersion", "")):
-            return await self._list_store(resource, selection, _Token(0, ""), limit)
+        options = parse_list(request.query)
+        if token := options.token:
+            if selection.namespace and not token.start.startswith(f"{selection.namespace}/"):
+                # Else a token of one's own making would read what lies between two namespaces.
+                raise errors.bad_request(f"invalid continue token: continue key is not valid: {token.start}")
+            return await self._list_store(resource, selection, token, options.limit)
+        if options.is_exact:
+            assert options.revision
+            return await self._list_exactly(resource, selection, options.revision, options.limit)
+        if not await self._catch_up(options.revision):
+            return await self._list_store(resource, selection, Token(0, ""), options.limit)
         # As upstream, "any revision" is a list for a cache, which wants it whole.
-        return self._list_cache(resource, selection, 0 if request.query.get("resourceVersion") == "0" else limit)
+        return self._list_cache(resource, selection, 0 if options.revision == 0 else options.limit)
 
     async def watch(self, resource: Resource, request: Request) -> Watcher:
         """An open watch. Raises StatusError Expired when history does not reach back to its revision."""
-        query = request.query
         selection = _selection(resource, request)
-        bookmarks = _is_true(query.get("allowWatchBookmarks", ""))
-        initial = query.get("sendInitialEvents", "")
-        match = query.get("resourceVersionMatch", "")
-        _check_initial_events(initial, match, bookmarks)
-        text = query.get("resourceVersion", "")
-        revision = _revision(query)
-        replays = _is_true(initial) if initial else text in ("", "0")
-        if not await self._catch_up(text):
+        options = parse_watch(request.query)
+        replays = options.initial_events if options.initial_events is not None else not options.revision
+        if not await self._catch_up(options.revision):
             raise errors.service_unavailable("the apiserver has not caught up with the store")
-        kind = self._cache.kind(resource)
+        is_resumed = bool(options.revision) and not replays
+        older, known = await self._older(resource, options.revision or 0) if is_resumed else ([], 0)
         # No await between here and the registration of the watcher: it must miss nothing and see nothing twice.
+        kind = self._cache.kind(resource)
         now = self._cache.revision
         if replays:
             after = now
-            end = INITIAL_EVENTS_END if _is_true(initial) else ""
+            end = INITIAL_EVENTS_END if options.initial_events and options.wants_bookmarks else ""
             backlog = _initial_events(list(self._select(kind, selection)), resource, now, end)
         else:
-            after = max(revision, now) if text not in ("", "0") else now
-            changes = kind.since(revision) if text not in ("", "0") else []
+            after = max(options.revision or 0, now)
+            changes = [*older, *kind.since(known)] if is_resumed else []
             backlog = iter([event for change in changes if (event := change.seen_as(selection))])
         watcher = Watcher(
             kind.watchers,
             selection,
             after=after,
             backlog=backlog,
-            wants_bookmarks=bookmarks,
+            wants_bookmarks=options.wants_bookmarks,
             kind=resource.kind,
             api_version=resource.api_version,
             newest=self,
         )
         # As upstream: half an hour to an hour, so that clients spread over apiservers again.
-        timeout_s = _integer(query, "timeoutSeconds") or self._rng.uniform(1800, 3600)
-        watcher.end_after(timeout_s)
+        watcher.end_after(options.timeout_s or self._rng.uniform(1800, 3600))
         return watcher
 
     @property
@@ -151,24 +129,42 @@ class Reader:
 
     async def reached(self) -> int:
         """The cache's revision once it has reached the store's newest."""
-        await self._cache.reach(await self._registry.current_revision(), _TOO_LARGE_TIMEOUT_S)
+        await self._cache.reach(await self._newest.get(), _TOO_LARGE_TIMEOUT_S)
         return self._cache.revision
 
-    async def _catch_up(self, revision: str) -> bool:
+    async def _older(self, resource: Resource, revision: int) -> tuple[Sequence[Change], int]:
+        """Changes after `revision` that the cache does not know, and the revision up to which these are all."""
+        oldest = self._cache.kind(resource).oldest
+        if revision >= oldest:
+            return [], revision
+        if not self._cache.is_progress_sound:
+            # An early etcd says that a watch is complete, or not compacted, before it has looked (etcd issue 15220).
+            raise too_old(revision, oldest)
+        return await self._history.changes(resource, revision, oldest), oldest
+
+    async def _is_newest(self) -> bool:
+        """Whether the cache has all that was written before this call, or has it at once; if not, ask the store."""
+        if not self._cache.filled.is_set():
+            return False
+        wanted = await self._newest.get()
+        return await self._cache.reach(wanted, _GET_PATIENCE_S) and self._cache.filled.is_set()
+
+    async def _catch_up(self, revision: int | None) -> bool:
         """Bring the cache to what `resourceVersion` asks for; False if the store must answer instead."""
-        wanted = int(revision) if revision else await self._registry.current_revision()
+        wanted = await self._newest.get() if revision is None else revision
         while True:
             await self._wait_until_filled()
             is_reached = await self._cache.reach(wanted, self._patience_s(revision))
             if self._cache.filled.is_set():  # If not, it is being filled anew: what it was does not count.
                 break
-        if revision and not is_reached:
+        if revision is not None and not is_reached:
             raise too_large_revision(wanted, self._cache.revision)
         return is_reached
 
-    def _patience_s(self, revision: str) -> float:
+    def _patience_s(self, revision: int | None) -> float:
         """How long to wait for the cache: not long where the store would answer, and progress cannot be asked for."""
-        return _TOO_LARGE_TIMEOUT_S if revision or self._cache.is_progress_sound else _NO_PROGRESS_TIMEOUT_S
+        is_told = revision is not None or self._cache.is_progress_sound
+        return _TOO_LARGE_TIMEOUT_S if is_told else _NO_PROGRESS_TIMEOUT_S
 
     async def _wait_until_filled(self) -> None:
         try:
@@ -186,19 +182,19 @@ class Reader:
         if len(bodies) == len(entries):
             return _list_response(resource, bodies, revision)
         last = entries[limit - 1]
-        token = _Token(revision, f"{last.namespace}/{last.name}" if resource.namespaced else last.name)
+        token = Token(revision, f"{last.namespace}/{last.name}" if resource.namespaced else last.name)
         remaining = 0 if _is_selective(selection) else len(entries) - limit
         return _list_response(resource, bodies, revision, token, remaining)
 
-    async def _list_store(self, resource: Resource, selection: Selection, token: _Token, limit: int) -> Response:
+    async def _list_store(self, resource: Resource, selection: Selection, token: Token, limit: int) -> Response:
         """A page at one revision of the store's history."""
         prefix = prefix_of(resource, selection.namespace)
         start = prefix_of(resource) + token.start.encode() + b"\0" if token.start else b""
         bodies: list[bytes] = []
-        revision = token.revision
+        revision = max(token.revision, 0)  # NEWEST is no revision of the store's.
         page_limit = max(limit, _PAGE_OBJECTS_MIN) if limit and _is_selective(selection) else limit
         while True:
-            page = await self._page(prefix, start, page_limit, revision, is_continued=bool(token.start))
+            page = await self._page(prefix, start, page_limit, revision, token)
             revision = page.revision
             for stored in page.items:
                 start = stored.key + b"\0"
@@ -213,14 +209,22 @@ class Reader:
         if is_whole:
             return _list_response(resource, bodies, revision)
         remaining = 0 if _is_selective(selection) else page.remaining
-        return _list_response(resource, bodies, revision, _Token(revision, last), remaining)
+        return _list_response(resource, bodies, revision, Token(revision, last), remaining)
 
-    async def _page(self, prefix: bytes, start: bytes, limit: int, revision: int, *, is_continued: bool) -> Page:
+    async def _list_exactly(self, resource: Resource, selection: Selection, revision: int, limit: int) -> Response:
+        if revision > self._cache.revision and not await self._cache.reach(revision, _TOO_LARGE_TIMEOUT_S):
+            raise too_large_revision(revision, self._cache.revision)
+        return await self._list_store(resource, selection, Token(revision, ""), limit)
+
+    async def _page(self, prefix: bytes, start: bytes, limit: int, revision: int, token: Token) -> Page:
         try:
             return await self._registry.page(prefix, start=start, limit=limit, revision=revision)
         except StatusError as error:
-            if error.reason == "Expired" and is_continued:
-                raise errors.expired(_CONTINUE_EXPIRED) from error
+            if error.reason == "Expired" and token.start:
+                # As upstream: whoever likes may go on with what there is now.
+                again = errors.expired(_CONTINUE_EXPIRED)
+                again.continue_token = Token(NEWEST, token.start).encode()
+                raise again from error
             raise
 
 
@@ -232,7 +236,7 @@ def _initial_events(entries: list[Entry], resource: Resource, revision: int, end
 
 
 def _list_response(
-    resource: Resource, bodies: list[bytes], revision: int, token: _Token | None = None, remaining: int = 0
+    resource: Resource, bodies: list[bytes], revision: int, token: Token | None = None, remaining: int = 0
 ) -> Response:
     metadata: dict[str, object] = {"resourceVersion": str(revision)}
     if token:
@@ -265,63 +269,3 @@ def _matches(resource: Resource, stored: Stored, selection: Selection) -> bool:
     labels = metadata.get("labels") or {}
     entry = Entry(metadata.get("namespace", ""), metadata["name"], labels, fields | resource.fields(document), b"", 0)
     return selection.matches(entry)
-
-
-def _revision(query: Mapping[str, str]) -> int:
-    text = query.get("resourceVersion", "")
-    if not text.isascii() or not (text or "0").isdigit():
-        raise StatusError(
-            "Invalid",
-            f'resourceVersion: Invalid value: "{text}": strconv.ParseUint: parsing "{text}": invalid syntax',
-            code=400,
-        )
-    return int(text or "0")
-
-
-def _integer(query: Mapping[str, str], name: str) -> int:
-    text = query.get(name, "")
-    try:
-        return max(int(text or "0"), 0)
-    except ValueError:
-        raise errors.bad_request(f'strconv.ParseInt: parsing "{text}": invalid syntax') from None
-
-
-def _is_true(text: str) -> bool:
-    return text in ("1", "true", "True", "TRUE", "t", "T")
-
-
-def _check_match(match: str, query: Mapping[str, str]) -> None:
-    """resourceVersionMatch of a list, as upstream's ValidateListOptions."""
-    if not match:
-        return
-    if match not in ("Exact", "NotOlderThan"):
-        supported = 'supported values: "Exact", "NotOlderThan"'
-        raise _invalid_options(
-            "resourceVersionMatch", "FieldValueNotSupported", f'Unsupported value: "{match}": {supported}'
-        )
-    text = query.get("resourceVersion", "")
-    if not text:
-        why = "Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided"
-        raise _invalid_options("resourceVersionMatch", "FieldValueForbidden", why)
-    if match == "Exact" and text == "0":
-        why = 'Forbidden: resourceVersionMatch "exact" is forbidden for resourceVersion "0"'
-        raise _invalid_options("resourceVersionMatch", "FieldValueForbidden", why)
-
-
-def _check_initial_events(initial: str, match: str, bookmarks: bool) -> None:
-    """sendInitialEvents of a watch, as upstream's ValidateWatchOptions."""
-    if not initial:
-        if match:
-            why = "Forbidden: resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
-            raise _invalid_options("resourceVersionMatch", "FieldValueForbidden", why)
-        return
-    if match != "NotOlderThan":
-        why = "Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
-        raise _invalid_options("resourceVersionMatch", "FieldValueForbidden", why)
-    if _is_true(initial) and not bookmarks:
-        why = "Forbidden: sendInitialEvents=true requires allowWatchBookmarks to be true"
-        raise _invalid_options("allowWatchBookmarks", "FieldValueForbidden", why)
-
-
-def _invalid_options(field: str, reason: str, message: str) -> StatusError:
-    return errors.invalid("ListOptions", "meta.k8s.io", "", [Cause(reason, message, field)])

@@ -30,6 +30,8 @@ from minik8s.wire.etcd import rpc_pb2 as rpc
 
 ROOT = b"/registry/"
 ROOT_END = b"/registry0"
+STALE_MARK = b" "  # ends a value that would be sealed by another key if it were written now; JSON does not mind
+UNREADABLE = b"unreadable"  # what a watch of the store tells of a value that no key opens
 CLAIMS = "ranges/"  # below ROOT: one key per address or port that an object holds, as upstream's allocators
 
 _SLOT = b'"resourceVersion":"'
@@ -86,6 +88,7 @@ class Stored:
     revision: int  # of its last write
     created: int  # revision of its creation
     version: int  # writes since its creation
+    is_current: bool = True  # whether it would be stored in the same version, by the same key, today
 
     @property
     def body(self) -> bytes:
@@ -104,6 +107,19 @@ class Page:
     items: list[Stored]
     revision: int  # the one asked for, or the store's when it was read
     remaining: int  # keys after this page
+
+
+@dataclass(frozen=True, slots=True)
+class Rewrite:
+    """Another object that a write replaces in its own transaction, if it is still at `revision`."""
+
+    key: bytes
+    revision: int
+    document: Document
+
+
+class Overtaken(Exception):
+    """What a write would replace beside its object has changed."""
 
 
 class Superseded(Exception):
@@ -152,11 +168,19 @@ class Registry:
         response = await self._range(rpc.RangeRequest(key=ROOT, limit=1, keys_only=True))
         return response.header.revision
 
-    async def create(self, key: bytes, document: Document, *, lease: int = 0, claims: Iterable[str] = ()) -> Stored:
-        """The object after its creation. Raises Superseded with the one that is there, ClaimTaken."""
+    async def create(
+        self,
+        key: bytes,
+        document: Document,
+        *,
+        lease: int = 0,
+        claims: Iterable[str] = (),
+        beside: Sequence[Rewrite] = (),
+    ) -> Stored:
+        """The object after its creation. Raises Superseded with the one that is there, ClaimTaken, Overtaken."""
         value = self._encode(document)
         claims = tuple(claims)
-        txn = _txn(key, 0, put=value, lease=lease, claims=claims)
+        txn = self._with(beside, _txn(key, 0, put=value, lease=lease, claims=claims))
         try:
             response = await self.store.txn(txn)
         except StoreError as error:
@@ -175,11 +199,13 @@ class Registry:
         lease: int = 0,
         claims: Iterable[str] = (),
         releases: Iterable[str] = (),
+        beside: Sequence[Rewrite] = (),
     ) -> Stored:
-        """The object after replacing `old`. Raises Superseded, ClaimTaken."""
+        """The object after replacing `old`. Raises Superseded, ClaimTaken, Overtaken."""
         value = self._encode(document)
         claims = tuple(claims)
         txn = _txn(old.key, old.revision, put=value, lease=lease, claims=claims, releases=releases)
+        txn = self._with(beside, txn)
         response, repeated = await self._repeat(txn)
         if response.succeeded:
             return Stored(old.key, value, response.header.revision, old.created, old.version + 1)
@@ -201,6 +227,14 @@ class Registry:
         if repeated and current is None:
             return response.header.revision  # This object is gone, which is what was asked for.
         raise Superseded(current)
+
+    def _with(self, beside: Sequence[Rewrite], txn: rpc.TxnRequest) -> rpc.TxnRequest:
+        """The transaction, with other objects replaced in it."""
+        for each in beside:
+            txn.compare.append(_is_at(each.key, each.revision))
+            put = rpc.PutRequest(key=each.key, value=self._encode(each.document))
+            txn.success.append(rpc.RequestOp(request_put=put))
+        return txn
 
     def _encode(self, document: Document) -> bytes:
         return encode(document, f"{self._rng.getrandbits(4 * _WRITE_ID_HEX_DIGITS):0{_WRITE_ID_HEX_DIGITS}x}")
@@ -283,16 +317,18 @@ def _current(response: rpc.TxnResponse) -> Stored | None:
 
 
 def _refusal(response: rpc.TxnResponse, claims: Sequence[str], expected: Stored | None) -> Exception:
-    """Why a transaction's guard failed: the object itself, or else its claims."""
+    """Why a transaction's guard failed: the object itself, or else its claims, or else what was beside it."""
     current = _current(response)
     if (current and current.revision) == (expected and expected.revision):
         answers = zip(claims, response.responses[1:], strict=True)
-        return ClaimTaken([claim for claim, answer in answers if answer.response_range.kvs])
+        taken = [claim for claim, answer in answers if answer.response_range.kvs]
+        return ClaimTaken(taken) if taken else Overtaken()
     return Superseded(current)
 
 
 def _stored(kv: Any) -> Stored:
-    return Stored(kv.key, kv.value, kv.mod_revision, kv.create_revision, kv.version)
+    is_current = not kv.value.endswith(STALE_MARK)
+    return Stored(kv.key, kv.value, kv.mod_revision, kv.create_revision, kv.version, is_current)
 
 
 def _status_error(error: StoreError) -> StatusError:

@@ -1,11 +1,11 @@
 """A resource: everything the apiserver knows of one kind, as a value.
 
 Routes, discovery, OpenAPI, tables, storage keys and the write path are all driven by it, so that a built-in kind is
-one file below `resources/`, and a custom one (from a CustomResourceDefinition) will be the same value built from an
-object. Documents are dict trees; hooks change them in place and never do IO.
+one file below `resources/`, and a custom one is the same value built from a CustomResourceDefinition by `extensions`.
+Documents are dict trees; hooks change them in place and never do IO.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -74,7 +74,9 @@ class Resource:
     plural: str
     namespaced: bool
     model: type[msgspec.Struct]  # field names and types, for strict decoding and OpenAPI
-    storage_prefix: str  # below /registry/: "pods", "services/specs", "minions" for nodes: as upstream's keys
+    # Below /registry/: "pods", "services/specs", "minions" for nodes: as upstream's keys. Empty: objects of the kind
+    # are questions that are answered (`handler.Api.answers`), and never stored.
+    storage_prefix: str
     singular: str = ""  # lower-case kind if empty
     short_names: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
@@ -85,6 +87,7 @@ class Resource:
     prepare_create: Callable[[Document], None] = _nothing
     prepare_update: Callable[[Document, Document], None] = _nothing  # (new, old)
     validate: Callable[[Document], list[Cause]] = _no_causes
+    validate_create: Callable[[Document], list[Cause]] = _no_causes  # what may not be said at first, after `validate`
     validate_update: Callable[[Document, Document], list[Cause]] = _no_causes  # (new, old)
     fields: Callable[[Document], dict[str, str]] = _no_fields  # selectable beyond metadata.name and .namespace
     # What the object holds alone. If admission picked a claim that turns out to be taken, the write runs again from
@@ -92,8 +95,10 @@ class Resource:
     claims: Callable[[Document], Sequence[Claim]] = _no_claims
     field_names: tuple[str, ...] = ()  # the keys `fields` returns
     validate_name: Callable[[str], str | None] = field(default=lambda name: None)  # what is wrong with a name
+    prepare_delete: Callable[[Document], None] = _nothing  # as its deletion begins: finalizers, conditions
     # Of a version that is not stored: how it is made of the one that is. Its hooks above are then those of that one.
     conversion: "Conversion | None" = None
+    custom: "Custom | None" = None  # of a kind that a CustomResourceDefinition defines
 
     @property
     def api_version(self) -> str:
@@ -104,6 +109,11 @@ class Resource:
     def singular_name(self) -> str:
         """`pod`."""
         return self.singular or self.kind.lower()
+
+    @property
+    def is_stored(self) -> bool:
+        """Whether there are objects of the kind, rather than questions."""
+        return bool(self.storage_prefix)
 
     def has_status(self) -> bool:
         """Whether status is written only through its subresource."""
@@ -117,3 +127,25 @@ class Conversion:
     stored: Resource
     from_stored: Callable[[Document], Document]
     to_stored: Callable[[Document], Document]
+
+
+@dataclass(frozen=True, slots=True)
+class Custom:
+    """What a custom kind has instead of a `model`, which then describes its metadata alone.
+
+    All its versions are stored under one prefix, each object in the version that was the storage version when it was
+    written. Its hooks see documents of their own version.
+    """
+
+    schema: Document  # the structural schema of this version
+    # A copy of a document with the fields that the schema knows; appends what it left out to the list, in the words
+    # of a strict decoder. Raises ValueError for metadata of wrong types.
+    prune: Callable[[Document, list[str]], Document]
+    # Documents as stored → of this version, pruned and with defaults; and back. May call a webhook: raises StatusError.
+    read: Callable[[Sequence[Document]], Awaitable[list[Document]]]
+    write: Callable[[Document], Awaitable[Document]]
+    stored_api_version: str  # of what `write` makes
+    # Causes for a document, given the one it replaces (None: none). Both are of this version.
+    validate: Callable[[Document, Document | None], list[Cause]]
+    scale: Document | None = None  # the paths of the subresource scale
+    deprecation: str = ""  # the warning with which this version answers

@@ -1,10 +1,11 @@
 """How an answer looks over REST: the media type that was asked for, and the document in that shape. Pure.
 
-Called by `http`. Documents are JSON; clients that ask for protobuf first (kubectl does) always accept JSON second.
+Called by `http`. Documents are JSON, or YAML made of it; who asks for protobuf first (kubectl) takes JSON second.
 Tables and metadata-only objects are asked for by parameters of the media type (`as=Table;g=meta.k8s.io;v=v1`), for
 objects, lists and the events of watches.
 """
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -17,7 +18,9 @@ from minik8s.control.apiserver.resource import Document, Resource
 from minik8s.control.apiserver.resources.scale import SCALES
 
 TABLE, PARTIAL, PARTIAL_LIST = "Table", "PartialObjectMetadata", "PartialObjectMetadataList"
+YAML = "application/yaml"
 _JSON_RANGES = frozenset({JSON, "*/*", "application/*", ""})
+_YAML_TYPES = frozenset({YAML, "application/x-yaml", "text/yaml"})
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
@@ -28,29 +31,70 @@ class Shape:
     """What a client accepts, of what we have."""
 
     form: str = ""  # TABLE, PARTIAL, PARTIAL_LIST; "" is the document itself
+    is_yaml: bool = False
 
     @property
     def content_type(self) -> str:
-        """The answer's Content-Type."""
-        return f"{JSON};as={self.form};v=v1;g=meta.k8s.io" if self.form else JSON
+        """The answer's Content-Type. As upstream, the form is told by the document alone."""
+        return YAML if self.is_yaml else JSON
 
 
-def negotiate(accept: str) -> Shape:
-    """The first acceptable shape. Raises StatusError NotAcceptable."""
-    for clause in accept.split(",") if accept else [""]:
-        kind, *rest = (part.strip() for part in clause.split(";"))
-        parameters = dict(part.split("=", 1) for part in rest if "=" in part)
+@functools.lru_cache(256)
+def negotiate(accept: str, *, is_watch: bool = False) -> Shape:
+    """The shape the client likes best of those we can make. Raises StatusError NotAcceptable.
+
+    Protobuf is never answered: Go's clients, which ask for it, name JSON second. A watch is never YAML, as upstream.
+    """
+    for kind, parameters in _clauses(accept):
         form = parameters.get("as", "")
-        if kind.lower() not in _JSON_RANGES:
+        is_yaml = kind in _YAML_TYPES
+        if kind not in _JSON_RANGES and not is_yaml:
+            continue
+        if is_watch and (is_yaml or parameters.get("stream", "watch") != "watch"):
             continue
         if not form:
-            return Shape()
+            return Shape("", is_yaml)
         if form in (TABLE, PARTIAL, PARTIAL_LIST) and (parameters.get("g"), parameters.get("v")) == (
             "meta.k8s.io",
             "v1",
         ):
-            return Shape(form)
-    raise StatusError("NotAcceptable", f"only the following media types are accepted: {JSON}")
+            return Shape(form, is_yaml)
+    accepted = f"{JSON};stream=watch" if is_watch else f"{JSON}, {YAML}"
+    raise StatusError("NotAcceptable", f"only the following media types are accepted: {accepted}")
+
+
+def negotiate_failure(accept: str) -> Shape:
+    """The shape of a failure: never refused, never a table."""
+    try:
+        return Shape("", negotiate(accept).is_yaml)
+    except StatusError:
+        return Shape()
+
+
+def _clauses(accept: str) -> list[tuple[str, dict[str, str]]]:
+    """(media type, parameters) of an Accept header, best first: by quality, then as they stand."""
+    found = []
+    for clause in accept.split(",") if accept else [""]:
+        kind, *rest = (part.strip() for part in clause.split(";"))
+        parameters = dict(part.split("=", 1) for part in rest if "=" in part)
+        if (quality := _quality(parameters.get("q", "1"))) > 0:
+            found.append((quality, kind.lower(), parameters))
+    found.sort(key=lambda each: -each[0])
+    return [(kind, parameters) for _, kind, parameters in found]
+
+
+def _quality(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return 1.0
+
+
+def to_yaml(body: bytes) -> bytes:
+    """A JSON document as YAML, keys in their alphabet, as Go writes it."""
+    import yaml  # Rarely asked for.
+
+    return yaml.dump(_decode(body), Dumper=yaml.CSafeDumper, default_flow_style=False, allow_unicode=True).encode()
 
 
 def accepts(accept: str, *wanted: str) -> bool:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 from minik8s.api import errors
 from minik8s.api.request import JSON, Request
+from minik8s.control.apiserver.listoptions import is_true
 
 _VERBS = {"GET": "get", "HEAD": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 # Of a namespace itself: /namespaces/NS/status is no resource named "status" in it.
@@ -24,7 +25,7 @@ def parse(method: str, path: str, query: Mapping[str, str]) -> Request | None:
     if place is None:
         return None
     group, version, steps = place
-    is_watch = query.get("watch", "") in ("1", "true", "True")
+    is_watch = "watch" in query and is_true(query["watch"])
     if steps[0] == "watch":
         is_watch, steps = True, steps[1:]
         if not steps:

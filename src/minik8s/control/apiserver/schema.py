@@ -8,6 +8,8 @@ import json
 import re
 from typing import Any
 
+import msgspec
+
 from minik8s.api.errors import StatusError, bad_request
 from minik8s.control.apiserver.canonical import canonicalize
 from minik8s.control.apiserver.resource import Document, Resource
@@ -16,7 +18,11 @@ from minik8s.control.apiserver.strict import Findings, Repeated, conforms, walk
 JSON_TYPES = ("", "application/json")  # Some clients send no type at all.
 YAML_TYPES = ("application/yaml", "application/x-yaml", "text/yaml", "application/apply-patch+yaml")
 DEPTH_MAX = 200  # of objects and lists within each other; far from where recursion over a document ends
+# What the quick reading of JSON would spell or count otherwise: escapes of characters, spaces before colons.
+_ODD = (b"\\u", b" :", b"\t:", b"\r:", b"\n:")
 _SURROGATE = re.compile(rb"\\u[dD]")
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder().decode
 _PARSE_FAILED = "couldn't get version/kind; json parse error"
 
 
@@ -31,9 +37,14 @@ def decode(body: bytes, content_type: str, resource: Resource, field_validation:
     return _checked(tree, resource, field_validation, is_plain=is_plain, has_nulls=b"null" in body)
 
 
-def check(document: Document, resource: Resource, field_validation: str = "Ignore") -> tuple[Document, list[str]]:
-    """The same for a tree, such as the outcome of a patch. The result shares nothing with the argument."""
-    return _checked(document, resource, field_validation, is_plain=True, has_nulls=True)
+def check(
+    document: Document, resource: Resource, field_validation: str = "Ignore", *, has_nulls: bool = True
+) -> tuple[Document, list[str]]:
+    """The same for a tree, such as the outcome of a patch. The result shares nothing with the argument.
+
+    If it is known to have no nulls, the tree itself is rewritten.
+    """
+    return _checked(document, resource, field_validation, is_plain=True, has_nulls=has_nulls)
 
 
 def parse(body: bytes, content_type: str, kind: str) -> Document:
@@ -67,6 +78,14 @@ class _Reader:
         return tree
 
     def _json(self, body: bytes) -> Any:
+        """The tree. Bodies that repeat no name and are spelled plainly, which is nearly all, are read by msgspec."""
+        if not any(odd in body for odd in _ODD):
+            try:
+                tree = _decode(body)
+                if _encode(tree).count(b'":') == body.count(b'":'):  # Else a name is repeated, or a space hides one.
+                    return tree
+            except (msgspec.DecodeError, UnicodeDecodeError):
+                pass  # The words for what is wrong are those of the other decoder.
         tree = json.loads(body, object_pairs_hook=self._object, parse_constant=_refuse_constant)
         if _SURROGATE.search(body):
             _refuse_lone_surrogates(tree)
@@ -102,11 +121,14 @@ def _checked(
     _check_kind(tree, resource)
     findings = Findings()
     try:
-        if is_plain and has_nulls:
-            tree = _without_nulls(tree)
-        if not is_plain or not conforms(tree, resource.model):
-            tree = walk(tree, resource.model, findings)
-        canonicalize(tree, resource.model)
+        if resource.custom:  # Whose nulls mean something.
+            tree = resource.custom.prune(tree, findings.faults)
+        else:
+            if is_plain and has_nulls:
+                tree = without_nulls(tree)
+            if not is_plain or not conforms(tree, resource.model):
+                tree = walk(tree, resource.model, findings)
+            canonicalize(tree, resource.model)
     except RecursionError:
         raise _cannot_be_handled(tree, resource, "exceeded max depth") from None
     except ValueError as error:  # strict.TypeMismatch, or what canonicalize says of a value.
@@ -118,11 +140,11 @@ def _checked(
     return tree, list(findings.faults) if field_validation == "Warn" else []
 
 
-def _without_nulls(node: Any) -> Any:
+def without_nulls(node: Any) -> Any:
     """A copy in which what is null is absent. In lists null stays: it has a place there, which `walk` fills."""
     if type(node) is dict:
-        return {key: _without_nulls(value) for key, value in node.items() if value is not None}
-    return [_without_nulls(item) for item in node] if type(node) is list else node
+        return {key: without_nulls(value) for key, value in node.items() if value is not None}
+    return [without_nulls(item) for item in node] if type(node) is list else node
 
 
 def _depth_exceeds(tree: Any, depth_max: int) -> bool:
@@ -132,11 +154,14 @@ def _depth_exceeds(tree: Any, depth_max: int) -> bool:
             child
             for node in level
             for child in (node.values() if isinstance(node, dict) else node)
-            if isinstance(child, dict | list)
+            if child and child.__class__ in _CONTAINERS
         ]
         if not level:
             return False
     return True
+
+
+_CONTAINERS = frozenset((dict, list, Repeated))
 
 
 def _check_kind(tree: Document, resource: Resource) -> None:

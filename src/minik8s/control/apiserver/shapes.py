@@ -13,8 +13,10 @@ from functools import cache
 from types import MappingProxyType
 
 import msgspec
+from lightkube.models.apiextensions_v1 import JSONSchemaProps
+from lightkube.models.resource_v1 import Counter, DeviceAttribute, DeviceCapacity, NodeAllocatableResourceMapping
 
-# Forms: object, list, map, any; string int32 int64 bool number bytes quantity time microtime int-or-string.
+# Forms: object, list, map, any, schema (an object, or what JSON schema allows in its place); string int32 int64 bool number bytes quantity time microtime int-or-string.
 _SCALARS = {
     "str": "string",
     "bool": "bool",
@@ -33,7 +35,7 @@ _INT64 = re.compile(
 )
 # Maps hold strings but for these.
 _QUANTITY_MAPS = re.compile(
-    "allocatable|allocatedResources|capacity|default|defaultRequest|hard|limits|max|maxLimitRequestRatio|min|overhead|"
+    "allocatable|allocatedResources|capacity|consumedCapacity|default|defaultRequest|hard|limits|max|maxLimitRequestRatio|min|overhead|"
     "podFixed|requests|resources|used"
 )
 
@@ -57,6 +59,18 @@ _SPECIAL: dict[str, Shape] = {
     "CertificateSigningRequestSpec.extra": _TEXTS,
     "CertificateSigningRequestStatus.certificate": _BYTES,
     "PodDisruptionBudgetStatus.disruptedPods": Shape("map", item=Shape("time")),
+    "Device.attributes": Shape("map", item=Shape("object", DeviceAttribute)),
+    "Device.capacity": Shape("map", item=Shape("object", DeviceCapacity)),
+    "Device.nodeAllocatableResourceMappings": Shape("map", item=Shape("object", NodeAllocatableResourceMapping)),
+    "CounterSet.counters": Shape("map", item=Shape("object", Counter)),
+    "DeviceCounterConsumption.counters": Shape("map", item=Shape("object", Counter)),
+    "JSONSchemaProps.properties": Shape("map", item=Shape("object", JSONSchemaProps)),
+    "JSONSchemaProps.patternProperties": Shape("map", item=Shape("object", JSONSchemaProps)),
+    "JSONSchemaProps.definitions": Shape("map", item=Shape("object", JSONSchemaProps)),
+    "JSONSchemaProps.dependencies": Shape("any"),
+    "JSONSchemaProps.items": Shape("schema", JSONSchemaProps),
+    "JSONSchemaProps.additionalItems": Shape("schema", JSONSchemaProps),
+    "JSONSchemaProps.additionalProperties": Shape("schema", JSONSchemaProps),
     "SubjectAccessReviewSpec.extra": _TEXTS,
     "UserInfo.extra": _TEXTS,
     "WebhookClientConfig.caBundle": _BYTES,

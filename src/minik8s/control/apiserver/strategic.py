@@ -30,6 +30,10 @@ class PatchError(Exception):
     """A patch that makes no sense."""
 
 
+class NotRetained(PatchError):
+    """A patch that sets what its own $retainKeys would drop."""
+
+
 def merge(original: dict[str, Any], patch: dict[str, Any], model: type | None) -> dict[str, Any]:
     """`original`, of the type `model`, after the patch; it is changed in place. Raises PatchError."""
     directive = patch.get(_PATCH)
@@ -57,15 +61,13 @@ def merge(original: dict[str, Any], patch: dict[str, Any], model: type | None) -
         else:
             order = patch.get(_ELEMENT_ORDER + key)
             original[key] = _merge_value(original.get(key), value, model, key, order)
-            if isinstance(value, dict) and value.get(_PATCH) == "delete":
-                del original[key]
     return original
 
 
 def _merge_value(original: Any, patch: Any, model: type | None, field: str, order: Any) -> Any:
     rule = (rule_of(model, field) if model else None) or _REPLACE
     inner = _model_of(model, field) if model else None
-    if isinstance(patch, dict):
+    if isinstance(patch, dict) and not rule.replace:
         return merge(original if isinstance(original, dict) else {}, patch, inner)
     if isinstance(patch, list) and rule.merge:
         live = original if isinstance(original, list) else []
@@ -89,12 +91,12 @@ def _merge_list(original: list[Any], patch: list[Any], model: type | None, key: 
         if directive == "delete":
             doomed = _key_value(item, key)
             original = [each for each in original if each.get(key) != doomed]
-        elif directive == "replace":
-            # The element only says that the list is replaced, unless it carries more than the directive.
-            if len(item) > 1:
-                changes.append({name: value for name, value in item.items() if name != _PATCH})
-        elif directive in (None, "merge"):
+        elif directive == "merge":
+            raise PatchError("merging lists cannot yet be specified in the patch")
+        elif directive is None:
             changes.append(item)
+        elif directive == "replace":
+            pass  # As upstream: the element only says that the others are the list.
         else:
             raise PatchError(f"unknown patch type: {directive}")
     merged = list(original)
@@ -133,9 +135,11 @@ def _retain_keys(original: dict[str, Any], patch: dict[str, Any]) -> None:
     kept = patch.get(_RETAIN_KEYS)
     if kept is None:
         return
+    if not isinstance(kept, list):
+        raise PatchError("invalid patch format of retainKeys")
     for key in patch:
-        if not key.startswith("$") and patch[key] is not None and key not in _list(_RETAIN_KEYS, kept):
-            raise PatchError(f"{_RETAIN_KEYS} directive must contain all present keys in the patch, not {key}")
+        if not key.startswith("$") and patch[key] is not None and key not in kept:
+            raise NotRetained("patch content doesn't match retainKeys list")
     for key in [key for key in original if key not in kept]:
         del original[key]
 
@@ -148,7 +152,8 @@ def _key_value(item: Any, key: str) -> Any:
 
 def _list(name: str, value: Any) -> list[Any]:
     if not isinstance(value, list):
-        raise PatchError(f"{name} must be a list")
+        what = "setElementOrder" if name.startswith(_ELEMENT_ORDER) else "primitive"
+        raise PatchError(f"invalid patch format of {what} list")
     return value
 
 

@@ -11,6 +11,7 @@ from functools import cache
 from typing import Annotated, Any
 
 import msgspec
+from lightkube.models.apiextensions_v1 import JSONSchemaProps
 
 from minik8s.control.apiserver.resource import Document
 from minik8s.control.apiserver.shapes import Shape, fields_of, go_type
@@ -65,6 +66,8 @@ def _variant(model: type[msgspec.Struct]) -> type[msgspec.Struct]:
 
 
 def _type(shape: Shape) -> Any:
+    if shape.model is JSONSchemaProps:
+        return type(None)  # A schema holds schemas: it is left to `walk`.
     if shape.model:
         return _variant(shape.model)
     if shape.item:
@@ -119,6 +122,9 @@ class _Walk:
                     for name, value in node.items()
                     if value is not None
                 }
+            case "schema":
+                assert shape.model
+                return self.object(node, shape.model, path, fields) if isinstance(node, dict) else node
             case "any":
                 return node
         if not _fits(node, shape.form):

@@ -4,7 +4,6 @@ Called by `pipeline` and `handler`. Pure: `read` makes what is shown of the obje
 was given.
 """
 
-import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -13,7 +12,13 @@ import msgspec
 from minik8s.api import errors
 from minik8s.api.errors import Cause
 from minik8s.control.apiserver.resource import Document, Resource
+from minik8s.control.apiserver.resources.ephemeralcontainers import (
+    validate_ephemeral_update,
+    write_ephemeral_containers,
+)
+from minik8s.control.apiserver.resources.podresize import validate_resize, write_resize
 from minik8s.control.apiserver.resources.scale import SCALES, read_scale, write_scale
+from minik8s.control.apiserver.tree import copied
 
 
 def _same(document: Document) -> Document:
@@ -31,6 +36,8 @@ class View:
     read: Callable[[Document], Document] = _same
     write: Callable[[Document, Document], Document] = _given  # (old object, what was given) → new object
     resource: Resource | None = None  # the kind that is shown, if it is another one
+    # Of a subresource that may change what the main resource may not: judges instead of the resource's own hook.
+    validate_update: Callable[[Document, Document], list[Cause]] | None = None  # (new, old)
 
     @property
     def is_whole(self) -> bool:
@@ -40,7 +47,7 @@ class View:
 
 def _write_status(old: Document, given: Document) -> Document:
     """As upstream: status, annotations and finalizers change; everything else stays."""
-    new = copy.deepcopy(old)
+    new = copied(old)
     _take(new, given, "status")
     for name in ("annotations", "finalizers"):
         _take(new["metadata"], given["metadata"], name)
@@ -52,7 +59,7 @@ def _write_status(old: Document, given: Document) -> Document:
 
 def _write_approval(old: Document, given: Document) -> Document:
     """Of a certificate signing request: the conditions of its status change, everything else stays."""
-    new = copy.deepcopy(old)
+    new = copied(old)
     _take(new.setdefault("status", {}), given.get("status", {}), "conditions")
     for name in ("uid", "resourceVersion"):
         if name in given["metadata"]:
@@ -62,7 +69,7 @@ def _write_approval(old: Document, given: Document) -> Document:
 
 def _write_finalizers(old: Document, given: Document) -> Document:
     """Of a namespace: spec.finalizers change, everything else stays."""
-    new = copy.deepcopy(old)
+    new = copied(old)
     new.setdefault("spec", {})["finalizers"] = given.get("spec", {}).get("finalizers") or []
     if given["metadata"].get("resourceVersion"):
         new["metadata"]["resourceVersion"] = given["metadata"]["resourceVersion"]
@@ -76,6 +83,8 @@ def _take(new: Document, given: Document, name: str) -> None:
 
 
 OBJECT = View()
+EPHEMERAL_CONTAINERS = View(write=write_ephemeral_containers, validate_update=validate_ephemeral_update)
+RESIZE = View(write=write_resize, validate_update=validate_resize)
 SCALE = View(read_scale, write_scale, SCALES)
 STATUS = View(write=_write_status)
 APPROVAL = View(write=_write_approval)
@@ -105,7 +114,7 @@ def bind(pod: Document, binding: Binding, now: str) -> Document:
         raise errors.conflict("pods/binding", "", name, f"pod {name} is being deleted, cannot be assigned to a host")
     if bound := pod.get("spec", {}).get("nodeName"):
         raise errors.conflict("pods/binding", "", name, f'pod {name} is already assigned to node "{bound}"')
-    new = copy.deepcopy(pod)
+    new = copied(pod)
     new["spec"]["nodeName"] = node
     status = new.setdefault("status", {})
     others = [each for each in status.get("conditions", ()) if each["type"] != "PodScheduled"]

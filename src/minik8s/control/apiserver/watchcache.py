@@ -13,8 +13,9 @@ import asyncio
 import random
 from asyncio import sleep
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
 
 import msgspec
 from sortedcontainers import SortedDict
@@ -45,6 +46,24 @@ class WatchCacheConfig:
     progress_delay_s: float = 0.005  # before the first: the change itself usually arrives sooner
 
 
+class Definer(Protocol):
+    """Makes further kinds of the objects of one kind: CustomResourceDefinitions (`extensions.definitions`).
+
+    It is told while a change of them is applied, so no change of what they define is ever missed.
+    """
+
+    resource: Resource  # of the defining objects
+
+    def reset(self, bodies: Mapping[str, bytes]) -> None:
+        """These are the definitions now, by name."""
+
+    def apply(self, name: str, body: bytes | None) -> None:
+        """A definition changed, or is gone."""
+
+    def cached(self) -> Iterable[Resource]:
+        """One resource of each kind that is defined now."""
+
+
 class KindCache:
     """One kind: its objects by `namespace/name`, its recent changes, its watchers."""
 
@@ -52,17 +71,28 @@ class KindCache:
         self.resource = resource
         self.entries: SortedDict[str, Entry] = SortedDict()
         self.history: deque[Change] = deque()
+        self.unreadable: set[str] = set()  # keys of values that are no objects of the kind
         self.oldest = 0  # every change after this revision is in `history`
         self.watchers = WatcherIndex()
         self._history_changes = history_changes
 
     def select(self, namespace: str) -> Iterable[Entry]:
-        """Entries of a namespace (all if empty) in the order of their keys."""
+        """Entries of a namespace (all if empty) in the order of their keys. Raises StatusError InternalError."""
+        for key in self.unreadable:  # As upstream: better no list than one that hides objects.
+            if key.startswith(f"{namespace}/" if namespace else ""):
+                raise self._is_unreadable(key)
         if not namespace:
             return self.entries.values()
         # "0" follows "/": the half-open range holds exactly the keys that begin with `namespace/`.
         keys = self.entries.irange(f"{namespace}/", f"{namespace}0", inclusive=(True, False))
         return (self.entries[key] for key in keys)
+
+    def find(self, namespace: str, name: str) -> Entry | None:
+        """One object. Raises StatusError InternalError if nobody can read it."""
+        key = f"{namespace}/{name}" if self.resource.namespaced else name
+        if key in self.unreadable:
+            raise self._is_unreadable(key)
+        return self.entries.get(key)
 
     def since(self, revision: int) -> list[Change]:
         """Changes strictly after `revision`. Raises StatusError Expired when history does not reach back so far."""
@@ -74,6 +104,19 @@ class KindCache:
                 break
             found.append(change)
         return found[::-1]
+
+    def redefine(self, resource: Resource) -> None:
+        """Go on with another definition of the kind, which may select by other fields."""
+        if resource.field_names != self.resource.field_names:
+            for key, entry in self.entries.items():
+                fields = {name: entry.fields[name] for name in ("metadata.name", "metadata.namespace")}
+                fields |= resource.fields(_decode_json(entry.body))
+                self.entries[key] = replace(entry, fields=fields)
+        self.resource = resource
+
+    def _is_unreadable(self, key: str) -> StatusError:
+        where = f"/registry/{self.resource.storage_prefix}/{key}"
+        return errors.internal(f'unable to transform key "{where}": see the apiserver\'s log')
 
     def apply(self, key: str, entry: Entry | None, revision: int) -> None:
         """Record one change and hand it to the watchers it concerns."""
@@ -95,23 +138,33 @@ class WatchCache:
     """The cache of one apiserver."""
 
     def __init__(
-        self, store: Store, resources: Sequence[Resource], *, rng: random.Random, config: WatchCacheConfig | None = None
+        self,
+        store: Store,
+        resources: Sequence[Resource],
+        *,
+        rng: random.Random,
+        definer: Definer | None = None,
+        config: WatchCacheConfig | None = None,
     ) -> None:
         self.config = config or WatchCacheConfig()
         self.revision = 0
         self.filled = asyncio.Event()
-        self.is_progress_sound = True  # set from the store's version: early etcds announce progress too soon
+        self.is_progress_sound = False  # set from the store's version: early etcds announce progress too soon
         self._store = store
         self._rng = rng
         self._resources = tuple(resources)
+        self._definer = definer
         self._kinds: dict[str, KindCache] = {}
         self._stream: StoreWatch | None = None
         self._waiting: list[tuple[int, asyncio.Future[None]]] = []
         self._reset(0)
 
     def kind(self, resource: Resource) -> KindCache:
-        """The cache of one kind."""
-        return self._kinds[resource.storage_prefix]
+        """The cache of one kind. Raises StatusError NotFound if its definition is gone."""
+        kind = self._kinds.get(resource.storage_prefix)
+        if kind is None:
+            raise errors.unknown_path()
+        return kind
 
     async def run(self) -> None:
         """Follow the store until cancelled."""
@@ -141,6 +194,19 @@ class WatchCache:
                     self._waiting.remove(waiting)
         return True
 
+    def counts(self) -> dict[str, int]:
+        """How many objects there are, by resource."""
+        return {
+            errors.qualified(kind.resource.plural, kind.resource.group): len(kind.entries)
+            for kind in self._kinds.values()
+        }
+
+    def end_watches(self) -> None:
+        """End every watch quietly, with a last bookmark: its client resumes elsewhere."""
+        for watcher in list(self._watchers()):
+            watcher.bookmark(self.revision)
+            watcher.end()
+
     async def _follow_for_ever(self) -> None:
         backoff = Backoff(self._rng, first_s=0.02, max_s=0.3)
         while True:
@@ -157,9 +223,17 @@ class WatchCache:
             await sleep(backoff.next_s())
 
     async def _fill(self) -> None:
-        """Read everything at one revision."""
+        """Read everything at one revision; definitions first, as they tell what the rest is."""
         start, revision = registry.ROOT, 0
+        if self._definer:
+            prefix = registry.prefix_of(self._definer.resource)
+            found = await self._store.range(rpc.RangeRequest(key=prefix, range_end=registry.prefix_end(prefix)))
+            revision = found.header.revision
+            bodies = {kv.key[len(prefix) :].decode(): registry.splice(kv.value, kv.mod_revision) for kv in found.kvs}
+            self._definer.reset(bodies)
+            self._reset(0)
         entries: list[tuple[KindCache, str, Entry]] = []
+        unreadable: list[tuple[KindCache, str]] = []
         while True:
             response = await self._store.range(
                 rpc.RangeRequest(
@@ -170,14 +244,18 @@ class WatchCache:
             for kv in response.kvs:
                 if place := self._place(kv.key):
                     kind, key = place
-                    if entry := _entry(kind.resource, key, kv.value, kv.mod_revision):
+                    if entry := entry_of(kind.resource, key, kv.value, kv.mod_revision):
                         entries.append((kind, key, entry))
+                    else:
+                        unreadable.append((kind, key))
             if not response.more:
                 break
             start = response.kvs[-1].key + b"\0"
         self._reset(revision)
         for kind, key, entry in entries:
             self._kinds[kind.resource.storage_prefix].entries[key] = entry
+        for kind, key in unreadable:
+            self._kinds[kind.resource.storage_prefix].unreadable.add(key)
         self._advance(revision)
         self.filled.set()
         log.info("watch cache filled", objects=len(entries), revision=revision)
@@ -215,8 +293,15 @@ class WatchCache:
             if place := self._place(kv.key):
                 kind, key = place
                 is_put = event.type == event.PUT
-                entry = _entry(kind.resource, key, kv.value, kv.mod_revision) if is_put else None
+                entry = entry_of(kind.resource, key, kv.value, kv.mod_revision) if is_put else None
                 kind.apply(key, entry, kv.mod_revision)
+                if is_put and entry is None:
+                    kind.unreadable.add(key)
+                else:
+                    kind.unreadable.discard(key)
+                if self._definer and kind.resource is self._definer.resource:
+                    self._definer.apply(key, entry.body if entry else None)
+                    self._cover(kv.mod_revision)
         if response.events:
             # All events of one revision come in one response, so its last revision is complete.
             self._advance(response.events[-1].kv.mod_revision)
@@ -244,6 +329,24 @@ class WatchCache:
         }
         for kind in self._kinds.values():
             kind.oldest = revision
+        self._cover(revision)
+
+    def _cover(self, revision: int) -> None:
+        """Have a cache for each kind that is defined, from `revision` on, and for no other."""
+        defined = {each.storage_prefix: each for each in self._definer.cached()} if self._definer else {}
+        for resource in self._resources:
+            defined.pop(resource.storage_prefix, None)
+        for prefix, resource in defined.items():
+            if prefix in self._kinds:
+                self._kinds[prefix].redefine(resource)
+            else:
+                self._kinds[prefix] = KindCache(resource, self.config.history_changes)
+                self._kinds[prefix].oldest = revision
+        for prefix, kind in list(self._kinds.items()):
+            if kind.resource.custom and prefix not in defined:
+                del self._kinds[prefix]
+                for watcher in kind.watchers.all():
+                    watcher.end()
 
     def _place(self, key: bytes) -> tuple[KindCache, str] | None:
         """The kind and `namespace/name` that a key of the store stands for; None for keys of no kind."""
@@ -277,7 +380,7 @@ class WatchCache:
             yield from kind.watchers.all()
 
 
-def _entry(resource: Resource, key: str, value: bytes, revision: int) -> Entry | None:
+def entry_of(resource: Resource, key: str, value: bytes, revision: int) -> Entry | None:
     """The cached form of a stored value; None if it is not one of ours."""
     namespace, _, name = key.rpartition("/")
     try:

@@ -8,7 +8,7 @@ one: a file here and a line in `ALL` of this package.
 import random
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from minik8s.api.kind import Kind, T
 from minik8s.client.client import Client
@@ -17,6 +17,9 @@ from minik8s.client.events import EventRecorder
 from minik8s.client.informer import Informer
 from minik8s.client.leader import Timing
 from minik8s.kit.clock import Clock
+
+if TYPE_CHECKING:
+    from minik8s.kit.jws import SigningKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +30,8 @@ class Config:
     cluster_cidr: str = ""  # "": nodes get no podCIDR
     node_cidr_mask_size: int = 24
     node_monitor_grace_s: float = 40.0  # without a sign of life: a node is Unknown
+    root_ca: str = ""  # PEM, for kube-root-ca.crt; "": it is not published
+    account_key: "SigningKey | None" = None  # fills Secrets with ServiceAccounts' tokens; None: they stay empty
     leader_elect: bool = True
     timing: Timing = field(default_factory=Timing)  # of the Lease
 
@@ -51,6 +56,10 @@ class Controller(Protocol):
         """Bring `key` closer to what it should be; when to look again, in seconds, if nothing happens before."""
 
 
+def _not_running(*_: Any) -> Any:
+    raise RuntimeError("the manager is not running")
+
+
 class Context:
     """Shared by the controllers of one process."""
 
@@ -61,6 +70,9 @@ class Context:
         self.rng = rng
         self.events = EventRecorder(client, "minik8s-controllers", clock=clock)
         self._informers: dict[str, Informer[Any]] = {}
+        # How a controller watches further kinds while it works, and lets go of them: set by `manager`.
+        self.follow: Callable[[str, Watch], Informer[Any]] = _not_running
+        self.unfollow: Callable[[Informer[Any]], None] = _not_running
 
     @property
     def informers(self) -> Mapping[str, Informer[Any]]:
@@ -70,5 +82,9 @@ class Context:
     def informer(self, kind: Kind[T]) -> Informer[T]:
         """The one informer of `kind` in this process, over all namespaces."""
         if kind.plural not in self._informers:
-            self._informers[kind.plural] = Informer(self.client, kind, clock=self.clock, rng=self.rng)
+            self._informers[kind.plural] = self.new_informer(kind)
         return self._informers[kind.plural]
+
+    def new_informer(self, kind: Kind[T]) -> Informer[T]:
+        """One that nobody shares and nobody runs yet."""
+        return Informer(self.client, kind, clock=self.clock, rng=self.rng)

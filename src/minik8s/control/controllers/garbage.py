@@ -1,6 +1,7 @@
 """The garbage collector: what nobody owns any more is deleted.
 
-A key is one object, `plural/namespace/name`. Two questions are asked of it:
+A key is one object, `plural/namespace/name`; for `plural` a custom kind has the name of its definition. Two questions
+are asked of it:
 
 * as a dependent: is there still an owner? With one that stays, references to those that went are taken out; with none
   it is deleted. That an owner is absent is believed only of the server: caches of different kinds are at different
@@ -17,6 +18,7 @@ from typing import Any
 
 import msgspec
 
+from minik8s.api.apiextensions_v1 import CUSTOMRESOURCEDEFINITIONS, CustomResourceDefinition
 from minik8s.api.core_v1 import EVENTS
 from minik8s.api.errors import StatusError
 from minik8s.api.kind import Kind
@@ -25,6 +27,7 @@ from minik8s.client.controller import Writes
 from minik8s.client.informer import Informer, reach_all
 from minik8s.client.unstructured import PartialObject, metadata_kind
 from minik8s.control.controllers.context import Context, Watch
+from minik8s.control.controllers.customkinds import kind_of
 from minik8s.control.controllers.kinds import KINDS
 
 ORPHAN = "orphan"
@@ -80,14 +83,35 @@ class GarbageCollector:
             plural: context.informer(kind) for plural, kind in self._kinds.items()
         }
         for informer in self._informers.values():
-            informer.add_index("uid", lambda obj: [obj.metadata.uid])
-            informer.add_index("owner", _owner_uids)
+            _index(informer)
+        self._context = context
+        definitions = context.informer(CUSTOMRESOURCEDEFINITIONS)
+        definitions.add_handler(self._define)
 
     def watches(self) -> Iterable[Watch]:
         return [Watch(kind, self._keys_for(plural)) for plural, kind in self._kinds.items()]
 
+    def _define(self, type_: str, old: CustomResourceDefinition | None, new: CustomResourceDefinition) -> None:
+        """Follow the kind of a definition that came or changed; let go of one that went."""
+        kind = kind_of(new) if type_ != "DELETED" else None
+        place = new.metadata.name or ""
+        if self._kinds.get(place) == kind:
+            return
+        if place in self._kinds:
+            gone = self._kinds.pop(place)
+            self._by_name.pop((gone.group, gone.name), None)
+            self._context.unfollow(self._informers[place])
+            del self._informers[place]
+        if kind is not None:
+            informer = self._context.follow(self.name, Watch(kind, self._keys_for(place)))
+            _index(informer)
+            self._kinds[place], self._informers[place] = kind, informer
+            self._by_name[kind.group, kind.name] = kind
+
     async def reconcile(self, key: str, writes: Writes) -> float | None:
         plural, _, place = key.partition("/")
+        if plural not in self._kinds:
+            return None  # A kind that went since.
         kind, obj = self._kinds[plural], self._informers[plural].get(place)
         if obj is None:
             return None
@@ -191,14 +215,19 @@ class GarbageCollector:
         await writes.patch(kind, meta.name, patch, namespace=meta.namespace or "")
 
     def _dependents(self, uid: str) -> Iterable[tuple[str, Any]]:
-        for plural, informer in self._informers.items():
+        for plural, informer in list(self._informers.items()):
             for dependent in informer.by_index("owner", uid):
                 yield plural, dependent
 
     def _by_uid(self, uid: str) -> Iterable[tuple[str, Any]]:
-        for plural, informer in self._informers.items():
+        for plural, informer in list(self._informers.items()):
             for obj in informer.by_index("uid", uid):
                 yield plural, obj
+
+
+def _index(informer: Informer[Any]) -> None:
+    informer.add_index("uid", lambda obj: [obj.metadata.uid])
+    informer.add_index("owner", _owner_uids)
 
 
 def _owner_uids(obj: Any) -> list[str]:

@@ -1,8 +1,10 @@
-"""The kinds that controllers for every kind work on. Discovery will extend it when there are custom resources."""
+"""The built-in kinds that controllers for every kind work on; `customkinds` adds those of definitions."""
 
 from typing import Any
 
 from minik8s.api.admissionregistration_v1 import (
+    MUTATINGADMISSIONPOLICIES,
+    MUTATINGADMISSIONPOLICYBINDINGS,
     MUTATINGWEBHOOKCONFIGURATIONS,
     VALIDATINGADMISSIONPOLICIES,
     VALIDATINGADMISSIONPOLICYBINDINGS,
@@ -31,13 +33,22 @@ from minik8s.api.core_v1 import (
     SERVICES,
 )
 from minik8s.api.discovery_v1 import ENDPOINTSLICES
+from minik8s.api.flowcontrol_v1 import FLOWSCHEMAS, PRIORITYLEVELCONFIGURATIONS
 from minik8s.api.kind import Kind
-from minik8s.api.networking_v1 import INGRESSCLASSES, INGRESSES, NETWORKPOLICIES
+from minik8s.api.networking_v1 import INGRESSCLASSES, INGRESSES, IPADDRESSES, NETWORKPOLICIES, SERVICECIDRS
 from minik8s.api.node_v1 import RUNTIMECLASSES
 from minik8s.api.policy_v1 import PODDISRUPTIONBUDGETS
 from minik8s.api.rbac_v1 import CLUSTERROLEBINDINGS, CLUSTERROLES, ROLEBINDINGS, ROLES
+from minik8s.api.resource_v1 import DEVICECLASSES, RESOURCECLAIMS, RESOURCECLAIMTEMPLATES, RESOURCESLICES
 from minik8s.api.scheduling_v1 import PRIORITYCLASSES
-from minik8s.api.storage_v1 import CSIDRIVERS, CSINODES, STORAGECLASSES, VOLUMEATTACHMENTS
+from minik8s.api.storage_v1 import (
+    CSIDRIVERS,
+    CSINODES,
+    CSISTORAGECAPACITIES,
+    STORAGECLASSES,
+    VOLUMEATTACHMENTS,
+    VOLUMEATTRIBUTESCLASSES,
+)
 
 # Owners before what they own, so that a namespace is not refilled while it is emptied. Events last: they tell of it.
 KINDS: tuple[Kind[Any], ...] = (
@@ -58,6 +69,8 @@ KINDS: tuple[Kind[Any], ...] = (
     ENDPOINTSLICES,
     PODS,
     PODTEMPLATES,
+    RESOURCECLAIMS,
+    RESOURCECLAIMTEMPLATES,
     PERSISTENTVOLUMECLAIMS,
     PERSISTENTVOLUMES,
     VOLUMEATTACHMENTS,
@@ -71,6 +84,8 @@ KINDS: tuple[Kind[Any], ...] = (
     RESOURCEQUOTAS,
     LIMITRANGES,
     LEASES,
+    MUTATINGADMISSIONPOLICIES,
+    MUTATINGADMISSIONPOLICYBINDINGS,
     MUTATINGWEBHOOKCONFIGURATIONS,
     VALIDATINGWEBHOOKCONFIGURATIONS,
     VALIDATINGADMISSIONPOLICYBINDINGS,
@@ -78,7 +93,15 @@ KINDS: tuple[Kind[Any], ...] = (
     CERTIFICATESIGNINGREQUESTS,
     CSIDRIVERS,
     CSINODES,
+    CSISTORAGECAPACITIES,
+    VOLUMEATTRIBUTESCLASSES,
     STORAGECLASSES,
+    RESOURCESLICES,
+    DEVICECLASSES,
+    IPADDRESSES,
+    SERVICECIDRS,
+    FLOWSCHEMAS,
+    PRIORITYLEVELCONFIGURATIONS,
     INGRESSCLASSES,
     PRIORITYCLASSES,
     RUNTIMECLASSES,

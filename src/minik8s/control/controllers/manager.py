@@ -58,7 +58,10 @@ class Manager:
             rng=rng,
             timing=config.timing,
         )
-        self._watches: list[Sequence[Watch]] = []
+        self._watches: list[tuple[WorkQueue, Watch, Informer[Any]]] = []
+        self._queues: dict[str, WorkQueue] = {}
+        self.followed: dict[Informer[Any], asyncio.Task[None]] = {}  # of kinds that came while working
+        self._context.follow, self._context.unfollow = self._follow, self._unfollow
         made: list[Controller] = [make(self._context) for make in controllers]
         self.loops = [self._loop(one) for one in made]
 
@@ -74,6 +77,7 @@ class Manager:
     async def run(self) -> None:
         """Work until cancelled."""
         async with asyncio.TaskGroup() as tasks:
+            self._tasks = tasks
             for informer in self.informers.values():
                 tasks.create_task(informer.run())
             tasks.create_task(self._context.events.run())
@@ -89,11 +93,10 @@ class Manager:
             for loop in self.loops:
                 tasks.create_task(loop.run())
             # What happened while another was leading is looked at once more.
-            for loop, watches in zip(self.loops, self._watches, strict=True):
-                for watch in watches:
-                    for obj in self.informers[watch.kind.plural].items.values():
-                        for key in watch.keys(obj):
-                            loop.queue.add(key)
+            for queue, watch, informer in self._watches:
+                for obj in informer.items.values():
+                    for key in watch.keys(obj):
+                        queue.add(key)
 
     async def _catch_up(self) -> None:
         backoff = Backoff(self._rng)
@@ -114,9 +117,11 @@ class Manager:
         watches = tuple(one.watches())
         adds = self._adds.labels(one.name)
         self._depth.labels(one.name).set_function(lambda: len(queue))
+        self._queues[one.name] = queue
         for watch in watches:
-            self._context.informer(watch.kind).add_handler(_enqueue(watch, queue, adds))
-        self._watches.append(watches)
+            informer = self._context.informer(watch.kind)
+            informer.add_handler(_enqueue(watch, queue, adds))
+            self._watches.append((queue, watch, informer))
         return client_controller.Controller(
             one.name,
             one.reconcile,
@@ -125,6 +130,21 @@ class Manager:
             informers={watch.kind.plural: self._context.informer(watch.kind) for watch in watches},
             workers=self._config.workers,
         )
+
+    def _follow(self, name: str, watch: Watch) -> Informer[Any]:
+        """Watch a further kind for a controller from now on."""
+        queue = self._queues[name]
+        informer = self._context.new_informer(watch.kind)
+        informer.add_handler(_enqueue(watch, queue, self._adds.labels(name)))
+        self._watches.append((queue, watch, informer))
+        self.followed[informer] = self._tasks.create_task(informer.run())
+        return informer
+
+    def _unfollow(self, informer: Informer[Any]) -> None:
+        """The kind is gone, and all its objects with it."""
+        self.followed.pop(informer).cancel()
+        informer.clear()
+        self._watches = [each for each in self._watches if each[2] is not informer]
 
     def _unsynced(self) -> str | None:
         waiting = sorted(plural for plural, informer in self.informers.items() if not informer.synced.is_set())

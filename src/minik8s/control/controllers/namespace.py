@@ -7,6 +7,7 @@ cache, what is left: finalizing too early would leave objects that no one can re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from minik8s.api.apiextensions_v1 import CUSTOMRESOURCEDEFINITIONS
 from minik8s.api.core_v1 import NAMESPACES
 from minik8s.api.errors import StatusError
 from minik8s.api.kind import Kind
@@ -14,6 +15,7 @@ from minik8s.api.meta_v1 import key_of
 from minik8s.client.controller import Writes
 from minik8s.client.unstructured import delete_collection, finalize, metadata_kind
 from minik8s.control.controllers.context import Context, Watch
+from minik8s.control.controllers.customkinds import kind_of
 from minik8s.control.controllers.kinds import KINDS
 from minik8s.kit.log import get_logger
 
@@ -45,7 +47,7 @@ class NamespaceController:
         if FINALIZER not in ((namespace.spec.finalizers if namespace.spec else None) or ()):
             return None  # others' finalizers hold it
         left = 0
-        for kind in self._kinds:
+        for kind in [*await self._custom_kinds(), *self._kinds]:
             left += await self._empty(kind, key)
         if left:
             return _LOOK_AGAIN_S
@@ -57,10 +59,20 @@ class NamespaceController:
         log.info("namespace finalized", namespace=key)
         return None
 
+    async def _custom_kinds(self) -> list[Kind[Any]]:
+        """The namespaced kinds that are defined now, as the server says."""
+        definitions = (await self._client.list(CUSTOMRESOURCEDEFINITIONS)).items
+        return [kind for each in definitions if (kind := kind_of(each)) is not None and kind.namespaced]
+
     async def _empty(self, kind: Kind[Any], namespace: str) -> int:
         """Delete what is there of one kind; how much there was, or is still going."""
-        found = (await self._client.list(kind, namespace=namespace)).items
-        if any(one.metadata.deletionTimestamp is None for one in found):
-            await delete_collection(self._client, kind, namespace=namespace)
+        try:
             found = (await self._client.list(kind, namespace=namespace)).items
+            if any(one.metadata.deletionTimestamp is None for one in found):
+                await delete_collection(self._client, kind, namespace=namespace)
+                found = (await self._client.list(kind, namespace=namespace)).items
+        except StatusError as error:
+            if error.reason != "NotFound":
+                raise
+            return 0  # The kind itself went.
         return len(found)

@@ -36,6 +36,7 @@ from minik8s.node.kubelet.launcher import Launcher
 from minik8s.node.kubelet.node import Machine
 from minik8s.node.kubelet.pod_worker import PodWorker
 from minik8s.node.kubelet.reporter import Reporter
+from minik8s.node.kubelet.tokens import TokenKeeper
 
 log = get_logger(__name__)
 
@@ -85,6 +86,7 @@ class Kubelet:
             cri=self._cri,
             client=client,
             events=self._events,
+            tokens=TokenKeeper(client, clock),
             services=self._services.items.values,
             root=config.root,
             node_ip=config.machine.ip,

@@ -16,6 +16,7 @@ from minik8s.client.events import NORMAL, WARNING, EventRecorder
 from minik8s.node.kubelet import configs, env, volumes
 from minik8s.node.kubelet.cri import CriClient, CriError
 from minik8s.node.kubelet.fields import Addresses, ConfigError
+from minik8s.node.kubelet.tokens import TokenKeeper
 from minik8s.wire.cri.api_pb2 import PodSandboxConfig
 
 
@@ -36,6 +37,7 @@ class Launcher:
     cri: CriClient
     client: Client
     events: EventRecorder
+    tokens: TokenKeeper
     services: Callable[[], Iterable[Service]]
     root: Path  # of pods' volumes and logs
     node_ip: str
@@ -54,9 +56,10 @@ class Launcher:
         """Make the pod's volumes, or bring those made of API objects up to date. Raises LaunchError."""
         assert pod.metadata is not None
         found = await self._configmaps(pod, volumes.configmap_names(pod))
+        tokens = await self._tokens(pod)
         try:
             await asyncio.to_thread(
-                volumes.set_up, self.home(pod.metadata.uid or ""), pod, found, self._addresses(pod_ip)
+                volumes.set_up, self.home(pod.metadata.uid or ""), pod, found, tokens, self._addresses(pod_ip)
             )
         except volumes.VolumeError as error:
             self.events.event(reference(pod), WARNING, "FailedMount", str(error))
@@ -102,6 +105,7 @@ class Launcher:
     async def clean_up(self, pod: Pod) -> None:
         """Delete the pod's volumes and logs."""
         assert pod.metadata is not None
+        self.tokens.forget(pod.metadata.uid or "")
         for directory in (self.home(pod.metadata.uid or ""), configs.log_directory(self.logs, pod)):
             await asyncio.to_thread(shutil.rmtree, directory, ignore_errors=True)
 
@@ -129,6 +133,19 @@ class Launcher:
                 if error.reason != "NotFound":
                     message = f'cannot read configmap "{name}": {error.message}'
                     raise LaunchError("CreateContainerConfigError", message, is_passing=True) from error
+        return found
+
+    async def _tokens(self, pod: Pod) -> dict[tuple[str, str], str]:
+        """What the pod's volumes want, by volume and path. Raises LaunchError."""
+        found = {}
+        for (volume, path), source in volumes.token_sources(pod).items():
+            try:
+                found[volume, path] = await self.tokens.get(pod, source)
+            except StatusError as error:
+                message = f'MountVolume.SetUp failed for volume "{volume}": failed to fetch token: {error.message}'
+                if error.code < 500:
+                    self.events.event(reference(pod), WARNING, "FailedMount", message)
+                raise LaunchError("ContainerCreating", message, is_passing=error.code >= 500) from error
         return found
 
     def _failed(self, pod: Pod, event: str, reason: str, error: CriError) -> LaunchError:

@@ -1,22 +1,24 @@
 """A pod's volumes as directories of the host: ROOT/pods/UID/volumes/KIND/NAME, and where containers see them.
 
-emptyDir, configMap, downwardAPI, projected (of these) and hostPath; others fail with an event and a reason. Files of
-ConfigMaps are written as upstream writes them: a new directory, then one atomic switch of the link `..data`, so that a
+emptyDir, configMap, downwardAPI, projected (of these, and of ServiceAccounts' tokens) and hostPath; others fail with an
+event and a reason. Files of ConfigMaps are written as upstream writes them: a new directory, then one atomic switch of the link `..data`, so that a
 reader never sees half of an update. The runtime maps the directories into containers (the process engine: as links).
 """
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path, PurePosixPath
 
 import msgspec
 
-from minik8s.api.core_v1 import ConfigMap, Container, KeyToPath, Pod, Volume
+from minik8s.api.core_v1 import ConfigMap, Container, KeyToPath, Pod, ServiceAccountTokenProjection, Volume
 from minik8s.node.kubelet.expansion import expand
 from minik8s.node.kubelet.fields import Addresses, ConfigError, field, resource_field
 
 Files = dict[str, bytes]
+Tokens = Mapping[tuple[str, str], str]
+"""Tokens by volume and path."""
 
 _DIRECTORIES = {
     "emptyDir": "empty-dir",
@@ -49,7 +51,18 @@ def configmap_names(pod: Pod) -> set[str]:
     return {name for name in names if name}
 
 
-def set_up(home: Path, pod: Pod, configmaps: Mapping[str, ConfigMap], addresses: Addresses) -> None:
+def token_sources(pod: Pod) -> dict[tuple[str, str], ServiceAccountTokenProjection]:
+    """The tokens that `set_up` wants, by volume and path."""
+    assert pod.spec is not None
+    return {
+        (volume.name, part.serviceAccountToken.path): part.serviceAccountToken
+        for volume in pod.spec.volumes or ()
+        for part in (volume.projected and volume.projected.sources) or ()
+        if part.serviceAccountToken
+    }
+
+
+def set_up(home: Path, pod: Pod, configmaps: Mapping[str, ConfigMap], tokens: Tokens, addresses: Addresses) -> None:
     """Make or refresh every volume below `home`. Blocking. Raises VolumeError."""
     assert pod.spec is not None
     for volume in pod.spec.volumes or ():
@@ -59,7 +72,8 @@ def set_up(home: Path, pod: Pod, configmaps: Mapping[str, ConfigMap], addresses:
             elif volume.hostPath:
                 _check_host_path(volume)
             else:
-                write_files(host_path(home, volume), files_of(pod, volume, configmaps, addresses))
+                private = () if _changes_user(pod) else {_safe(path) for name, path in tokens if name == volume.name}
+                write_files(host_path(home, volume), files_of(pod, volume, configmaps, tokens, addresses), private)
         except (OSError, ConfigError) as error:
             raise VolumeError(f'MountVolume.SetUp failed for volume "{volume.name}": {error}') from error
 
@@ -95,7 +109,9 @@ def mounts(home: Path, pod: Pod, container: Container, env: Mapping[str, str]) -
     return found
 
 
-def files_of(pod: Pod, volume: Volume, configmaps: Mapping[str, ConfigMap], addresses: Addresses) -> Files:
+def files_of(
+    pod: Pod, volume: Volume, configmaps: Mapping[str, ConfigMap], tokens: Tokens, addresses: Addresses
+) -> Files:
     """The files of a volume that is made of API objects. Raises ConfigError."""
     if volume.configMap:
         source = volume.configMap
@@ -111,14 +127,17 @@ def files_of(pod: Pod, volume: Volume, configmaps: Mapping[str, ConfigMap], addr
             )
         elif part.downwardAPI:
             files |= _downward_files(pod, part.downwardAPI.items or (), addresses)
+        elif part.serviceAccountToken:
+            path = part.serviceAccountToken.path
+            files[_safe(path)] = tokens[volume.name, path].encode()
         else:
             kinds = [name for name in part.__struct_fields__ if getattr(part, name) is not None]
             raise ConfigError(f"projected {', '.join(kinds)} is not supported yet")
     return files
 
 
-def write_files(directory: Path, files: Files) -> None:
-    """Have the directory hold exactly these files, in one atomic step. Raises OSError."""
+def write_files(directory: Path, files: Files, private: Collection[str] = ()) -> None:
+    """Have the directory hold exactly these files, in one atomic step; only we read the `private`. Raises OSError."""
     directory.mkdir(parents=True, exist_ok=True)
     data = directory / "..data"
     current = data.resolve() if data.is_symlink() else None
@@ -131,8 +150,9 @@ def write_files(directory: Path, files: Files) -> None:
     for name, content in files.items():
         path = fresh / name
         path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch(0o600)  # Not readable by others even before it is full.
         path.write_bytes(content)
-        path.chmod(0o644)
+        path.chmod(0o600 if name in private else 0o644)
     scratch = directory / "..data_tmp"
     scratch.unlink(missing_ok=True)
     scratch.symlink_to(fresh.name)
@@ -189,6 +209,13 @@ def _safe(path: str) -> str:
     if path.startswith("/") or ".." in PurePosixPath(path).parts:
         raise ConfigError(f'path "{path}" must stay within its volume')
     return str(PurePosixPath(path))
+
+
+def _changes_user(pod: Pod) -> bool:
+    """Whether a container runs as another user than we do; as upstream, everybody may then read its token."""
+    assert pod.spec is not None
+    contexts = [pod.spec.securityContext, *(each.securityContext for each in pod.spec.containers)]
+    return any(context is not None and context.runAsUser is not None for context in contexts)
 
 
 def _check_host_path(volume: Volume) -> None:

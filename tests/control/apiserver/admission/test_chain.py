@@ -8,7 +8,6 @@ from minik8s.api.errors import Cause, StatusError
 from minik8s.control.apiserver.admission.attributes import Attributes
 from minik8s.control.apiserver.admission.certificate_requester import CertificateRequester
 from minik8s.control.apiserver.admission.namespace_lifecycle import NamespaceLifecycle
-from minik8s.control.apiserver.admission.node_restriction import NodeRestriction
 from minik8s.control.apiserver.admission.priority import Priority
 from minik8s.control.apiserver.admission.taint_nodes import TaintNodesByCondition
 from minik8s.control.apiserver.admission.tolerations import DefaultTolerationSeconds
@@ -17,7 +16,6 @@ NAMESPACES = {
     "default": {"metadata": {"name": "default"}, "status": {"phase": "Active"}},
     "leaving": {"metadata": {"name": "leaving"}, "status": {"phase": "Terminating"}},
 }
-NODE_N1 = "system:node:n1"
 OTHERS = {"gold": {"metadata": {"name": "gold"}, "value": 7, "preemptionPolicy": "Never"}}
 
 
@@ -131,68 +129,3 @@ def test_a_signing_request_says_who_made_it_whatever_it_claims():
     claim = {"spec": {"username": "root", "groups": ["system:masters"], "extra": {"a": ["b"]}, "uid": "0"}}
     made = admit(CertificateRequester(), claim, attributes("CertificateSigningRequest", user="bob"))
     assert made["spec"] == {"username": "bob"}
-
-
-OWN_POD, OTHER_POD = {"spec": {"nodeName": "n1"}}, {"spec": {"nodeName": "n2"}}
-TAINTED = {"spec": {"taints": [{"key": "a", "effect": "NoSchedule"}]}}
-
-
-@pytest.mark.parametrize(
-    "given",
-    [
-        attributes("Node", "create", "", "n1", user=NODE_N1),
-        attributes("Node", "patch", "", "n1", "status", NODE_N1, {"spec": {}}),
-        attributes("Node", "update", "", "n1", user=NODE_N1, old={"spec": {}}),
-        attributes("Pod", "patch", subresource="status", user=NODE_N1, old=OWN_POD),
-        attributes("Pod", "delete", user=NODE_N1, old=OWN_POD),
-        attributes("Lease", "update", "kube-node-lease", "n1", user=NODE_N1),
-        attributes("Event", "create", user=NODE_N1),
-        attributes("Pod", "create"),
-    ],
-)
-def test_a_node_may_write_what_is_its_own(given):
-    admit(NodeRestriction(), {}, given)
-
-
-@pytest.mark.parametrize(
-    ("given", "why"),
-    [
-        (
-            attributes("Node", "patch", "", "n2", user=NODE_N1),
-            'nodes "n2" is forbidden: node "n1" is not allowed to modify node "n2"',
-        ),
-        (
-            attributes("Node", "update", "", "n1", user=NODE_N1, old=TAINTED),
-            'nodes "n1" is forbidden: node "n1" is not allowed to modify taints',
-        ),
-        (
-            attributes("Pod", "patch", subresource="status", user=NODE_N1, old=OTHER_POD),
-            'pods "x" is forbidden: node "n1" can only update pod status for pods with spec.nodeName set to itself',
-        ),
-        (
-            attributes("Pod", "delete", user=NODE_N1, old=OTHER_POD),
-            'pods "x" is forbidden: node "n1" can only delete pods with spec.nodeName set to itself',
-        ),
-        (
-            attributes("Pod", "update", user=NODE_N1, old=OWN_POD),
-            'pods "x" is forbidden: node "n1" can only update the status of pods',
-        ),
-        (
-            attributes("Pod", "create", subresource="binding", user=NODE_N1),
-            'pods "x" is forbidden: node "n1" can not create pods or bind them',
-        ),
-        (
-            attributes("Lease", "update", "kube-node-lease", "n2", user=NODE_N1),
-            'leases.coordination.k8s.io "n2" is forbidden: can only access node lease with the same name as the '
-            "requesting node",
-        ),
-        (
-            attributes("Lease", "create", "default", "n1", user=NODE_N1),
-            'leases.coordination.k8s.io "n1" is forbidden: can only access leases in the "kube-node-lease" system '
-            "namespace",
-        ),
-    ],
-)
-def test_a_node_may_write_nothing_else(given, why):
-    found = refusal(NodeRestriction(), {}, given)
-    assert (found.code, found.message) == (403, why)

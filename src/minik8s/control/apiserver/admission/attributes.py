@@ -1,11 +1,16 @@
 """What admission knows of a write besides the document, and what a plugin is."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from minik8s.api.errors import Cause, StatusError, forbidden
+from minik8s.api.request import Request
 from minik8s.control.apiserver.resource import Document, Resource
+from minik8s.control.apiserver.views import OBJECT, View
+
+_OPERATIONS = {"delete": "DELETE", "deletecollection": "DELETE", "connect": "CONNECT"}
 
 
 class Reader(Protocol):
@@ -13,6 +18,14 @@ class Reader(Protocol):
 
     async def get(self, plural: str, namespace: str, name: str) -> Document | None:
         """The newest state of an object, or None if there is none."""
+        ...
+
+    async def cached(self, plural: str, namespace: str, name: str) -> Document | None:
+        """An object as of a moment ago, without a round trip if there is one."""
+        ...
+
+    async def list(self, plural: str, namespace: str = "") -> list[Document]:
+        """The objects of a kind, of one namespace or of all, as of a moment ago."""
         ...
 
 
@@ -30,6 +43,36 @@ class Attributes:
     old: Document | None
     dry_run: bool
     reader: Reader
+    warnings: list[str] = field(default_factory=list)  # plugins add; the client sees them as Warning headers
+    uid: str = ""  # of the user, with `extra`
+    extra: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    request: Request | None = None  # as it came
+    asked: Resource | None = None  # the version the client speaks; None: `resource`, which is the stored one
+    view: View = OBJECT  # what clients see of the object in this version or subresource
+
+    @property
+    def operation(self) -> str:
+        """CREATE, UPDATE, DELETE or CONNECT, as webhooks and policies name them."""
+        return _OPERATIONS.get(self.verb) or ("CREATE" if self.old is None or self.verb == "create" else "UPDATE")
+
+    @property
+    def audit(self) -> dict[str, str]:
+        """Annotations of the audit log's event; plugins add."""
+        return {} if self.request is None else self.request.annotations
+
+    def warn(self, text: str) -> None:
+        """Tell the client something, once."""
+        if text not in self.warnings:
+            self.warnings.append(text)
+
+    @contextmanager
+    def telling(self) -> Iterator[None]:
+        """Within the block a refusal carries the warnings there have been so far."""
+        try:
+            yield
+        except StatusError as error:
+            error.warnings = tuple(self.warnings)
+            raise
 
     def writes(self, *plurals: str, subresource: str = "") -> bool:
         """Whether this is a create or an update of one of these resources."""

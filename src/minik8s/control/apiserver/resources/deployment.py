@@ -68,6 +68,13 @@ def _validate_update(new: Document, old: Document) -> list[Cause]:
     return immutable("spec.selector", new["spec"].get("selector"), old["spec"].get("selector"))
 
 
+def _prepare_update(new: Document, old: Document) -> None:
+    keep_status(new, old)
+    # As upstream: annotations of a Deployment are handed on to its ReplicaSets, so they are a change of what is wanted.
+    if new["metadata"].get("annotations", {}) != old["metadata"].get("annotations", {}):
+        new["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
+
+
 def _row(deployment: Document, now_s: float) -> list[Any]:
     spec, status = deployment.get("spec", {}), deployment.get("status", {})
     return [
@@ -105,7 +112,7 @@ DEPLOYMENTS = Resource(
     row=_row,
     default=_default,
     prepare_create=_prepare_create,
-    prepare_update=keep_status,
+    prepare_update=_prepare_update,
     validate=_validate,
     validate_update=_validate_update,
     validate_name=subdomain_name,

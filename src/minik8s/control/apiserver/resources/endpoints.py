@@ -12,6 +12,7 @@ from minik8s.control.apiserver.resource import Column, Document, Resource
 from minik8s.control.apiserver.resources.columns import AGE, NAME, NONE
 from minik8s.control.apiserver.resources.container import PROTOCOLS
 from minik8s.control.apiserver.resources.objectmeta import subdomain_name
+from minik8s.control.apiserver.resources.specialip import special_ip_faults
 
 _SHOWN = 3
 
@@ -38,12 +39,11 @@ def _validate(endpoints: Document) -> list[Cause]:
 
 
 def _validate_address(text: str, path: str) -> list[Cause]:
-    # Unlike kube-apiserver, loopback addresses pass: pods of the process engine live on them.
     try:
         ip_address(text)
     except ValueError:
         return [invalid(path, text, "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)")]
-    return []
+    return each_invalid(path, text, special_ip_faults(text))
 
 
 def _validate_port(port: Document, path: str, *, needs_name: bool) -> list[Cause]:

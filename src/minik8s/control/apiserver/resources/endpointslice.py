@@ -20,6 +20,7 @@ from minik8s.control.apiserver.resource import Column, Document, Resource
 from minik8s.control.apiserver.resources.columns import AGE, NAME, limited
 from minik8s.control.apiserver.resources.container import PROTOCOLS
 from minik8s.control.apiserver.resources.objectmeta import subdomain_name
+from minik8s.control.apiserver.resources.specialip import special_ip_faults
 
 ADDRESS_TYPES = ("FQDN", "IPv4", "IPv6")
 ENDPOINTS_MAX, ADDRESSES_MAX, PORTS_MAX = 1000, 100, 20000
@@ -50,7 +51,6 @@ def _validate_endpoint(endpoint: Document, kind: str, path: str) -> list[Cause]:
         return [too_many(f"{path}.addresses", len(addresses), ADDRESSES_MAX)]
     found = []
     for index, address in enumerate(addresses):
-        # Unlike kube-apiserver, loopback addresses pass: pods of the process engine live on them.
         found += each_invalid(f"{path}.addresses[{index}]", address, _address_faults(address, kind))
     if name := endpoint.get("nodeName"):
         found += each_invalid(f"{path}.nodeName", name, dns_subdomain_faults(name))
@@ -66,7 +66,8 @@ def _address_faults(address: str, kind: str) -> list[str]:
         version = ip_address(address).version
     except ValueError:
         return ["must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"]
-    return [f"must be an {kind} address"] if kind in ADDRESS_TYPES and kind != f"IPv{version}" else []
+    faults = [f"must be an {kind} address"] if kind in ADDRESS_TYPES and kind != f"IPv{version}" else []
+    return faults + special_ip_faults(address)
 
 
 def _validate_ports(ports: list[Document], path: str) -> list[Cause]:

@@ -15,6 +15,18 @@ from minik8s.control.apiserver.resources.status import keep_status
 
 _ROLE_PREFIX = "node-role.kubernetes.io/"
 _ROLE_LABEL = "kubernetes.io/role"
+_NODE_INFO = (
+    "machineID",
+    "systemUUID",
+    "bootID",
+    "kernelVersion",
+    "osImage",
+    "containerRuntimeVersion",
+    "kubeletVersion",
+    "kubeProxyVersion",
+    "operatingSystem",
+    "architecture",
+)
 
 _COLUMNS = (
     NAME,
@@ -72,6 +84,9 @@ def _fields(node: Document) -> dict[str, str]:
 def _default(node: Document) -> None:
     node.setdefault("spec", {})
     status = node.setdefault("status", {})
+    # What Go holds by value is always there.
+    status.setdefault("daemonEndpoints", {"kubeletEndpoint": {"Port": 0}})
+    status.setdefault("nodeInfo", dict.fromkeys(_NODE_INFO, ""))
     if "capacity" in status:
         status.setdefault("allocatable", dict(status["capacity"]))
 

@@ -33,13 +33,13 @@ def label_1035_name(name: str) -> str | None:
     return "; ".join(dns_1035_label_faults(name)) or None
 
 
-def validate_metadata(metadata: Document, path: str = "metadata") -> list[Cause]:
-    """Causes for all that any object's metadata may hold, but its name."""
+def validate_metadata(metadata: Document, path: str = "metadata", *, is_builtin: bool = True) -> list[Cause]:
+    """Causes for all that any object's metadata may hold, but its name. Of built-in kinds finalizers have domains."""
     return [
         *validate_labels(metadata.get("labels", {}), f"{path}.labels"),
         *validate_annotations(metadata.get("annotations", {}), f"{path}.annotations"),
         *_validate_owners(metadata.get("ownerReferences", []), f"{path}.ownerReferences"),
-        *_validate_finalizers(metadata.get("finalizers", []), f"{path}.finalizers"),
+        *_validate_finalizers(metadata.get("finalizers", []), f"{path}.finalizers", is_builtin=is_builtin),
     ]
 
 
@@ -78,11 +78,11 @@ def _validate_owners(owners: list[Document], path: str) -> list[Cause]:
     return found
 
 
-def _validate_finalizers(finalizers: list[str], path: str) -> list[Cause]:
+def _validate_finalizers(finalizers: list[str], path: str, *, is_builtin: bool) -> list[Cause]:
     found = []
     for finalizer in finalizers:
         faults = label_key_faults(finalizer)
-        if not faults and "/" not in finalizer and finalizer not in _STANDARD_FINALIZERS:
+        if is_builtin and not faults and "/" not in finalizer and finalizer not in _STANDARD_FINALIZERS:
             faults = ["name is neither a standard finalizer name nor is it fully qualified"]
         found += each_invalid(path, finalizer, faults)
     if {"orphan", "foregroundDeletion"} <= set(finalizers):

@@ -7,6 +7,7 @@ from minik8s.api.errors import Cause
 from minik8s.control.apiserver.duration import age
 from minik8s.control.apiserver.resource import Column, Document, Resource
 from minik8s.control.apiserver.resources.columns import AGE, NAME, NONE
+from minik8s.control.apiserver.resources.ephemeralcontainers import validate_ephemeral_create
 from minik8s.control.apiserver.resources.objectmeta import subdomain_name
 from minik8s.control.apiserver.resources.podspec import default_pod_spec, validate_pod_spec
 from minik8s.control.apiserver.resources.podsummary import summarize
@@ -92,13 +93,14 @@ PODS = Resource(
     storage_prefix="pods",
     short_names=("po",),
     categories=("all",),
-    subresources=("binding", "log", "status"),
+    subresources=("binding", "ephemeralcontainers", "eviction", "log", "resize", "status"),
     columns=_COLUMNS,
     row=_row,
     default=_default,
     prepare_create=_prepare_create,
     prepare_update=keep_status,
     validate=_validate,
+    validate_create=validate_ephemeral_create,
     validate_update=validate_pod_update,
     validate_name=subdomain_name,
     fields=_fields,

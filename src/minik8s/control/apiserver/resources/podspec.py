@@ -13,6 +13,7 @@ from minik8s.control.apiserver.resources.container import (
     validate_containers,
     validate_host_ports,
 )
+from minik8s.control.apiserver.resources.ephemeralcontainers import validate_ephemeral_containers
 from minik8s.control.apiserver.resources.objectmeta import validate_labels
 from minik8s.control.apiserver.resources.volume import default_volume, validate_volumes
 
@@ -37,7 +38,11 @@ def default_pod_spec(spec: Document) -> None:
         spec["serviceAccountName"] = spec["serviceAccount"] = account  # The old name is kept for old readers.
     for volume in spec.get("volumes", ()):
         default_volume(volume)
-    for container in (*spec.get("initContainers", ()), *spec.get("containers", ())):
+    for container in (
+        *spec.get("initContainers", ()),
+        *spec.get("containers", ()),
+        *spec.get("ephemeralContainers", ()),
+    ):
         default_container(container)
         if spec.get("hostNetwork"):
             for port in container.get("ports", ()):
@@ -54,6 +59,7 @@ def validate_pod_spec(spec: Document, path: str) -> list[Cause]:
     found += validate_containers(containers, f"{path}.containers", volumes=volumes, names=names)
     inits = spec.get("initContainers", [])
     found += validate_containers(inits, f"{path}.initContainers", volumes=volumes, names=names)
+    found += validate_ephemeral_containers(spec, f"{path}.ephemeralContainers", volumes=volumes, names=names)
     host_network = bool(spec.get("hostNetwork"))
     found += validate_host_ports(containers, f"{path}.containers", host_network=host_network)
     found += one_of(f"{path}.restartPolicy", spec.get("restartPolicy"), RESTART_POLICIES)

@@ -3,17 +3,18 @@
 Read and written through the subresource `scale` of workloads; nothing is stored.
 """
 
-import copy
+from collections.abc import Callable
 from typing import Any
 
 from lightkube.models.autoscaling_v1 import Scale
 
-from minik8s.api.errors import Cause, invalid
+from minik8s.api.errors import Cause, bad_request, invalid
 from minik8s.api.selectors import from_label_selector
 from minik8s.control.apiserver.causes import not_negative
 from minik8s.control.apiserver.duration import age
 from minik8s.control.apiserver.resource import Column, Document, Resource
 from minik8s.control.apiserver.resources.columns import AGE, NAME
+from minik8s.control.apiserver.tree import copied
 
 _SHOWN = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
 
@@ -41,6 +42,18 @@ def _selector(target: Document, spec: Document) -> str:
     return str(from_label_selector(given) or "")
 
 
+def read_config(target: Resource, config: Document, write: Callable[[Document, Document], Document]) -> Document:
+    """What applying a Scale says of the object it is the scale of. Raises StatusError BadRequest."""
+    if (config.get("apiVersion"), config.get("kind")) != (SCALES.api_version, SCALES.kind):
+        given = config.get("apiVersion", "")
+        raise bad_request(
+            "Incorrect version specified in apply patch. Specified patch version: "
+            f"{given}, expected: {SCALES.api_version}"
+        )
+    wanted: Document = {"apiVersion": target.api_version, "kind": target.kind, "metadata": config["metadata"]}
+    return write(wanted, config) if "replicas" in (config.get("spec") or {}) else wanted
+
+
 def write_scale(target: Document, scale: Document) -> Document:
     """The object with the replicas a Scale says. Raises StatusError Invalid.
 
@@ -48,7 +61,7 @@ def write_scale(target: Document, scale: Document) -> Document:
     """
     if causes := _validate(scale):
         raise invalid(SCALES.kind, SCALES.group, target["metadata"]["name"], causes)
-    new = copy.deepcopy(target)
+    new = copied(target)
     new.setdefault("spec", {})["replicas"] = scale.get("spec", {}).get("replicas", 0)
     for name in ("resourceVersion", "uid"):
         if scale["metadata"].get(name):

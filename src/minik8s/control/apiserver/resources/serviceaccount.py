@@ -22,6 +22,7 @@ SERVICEACCOUNTS = Resource(
     model=ServiceAccount,
     storage_prefix="serviceaccounts",
     short_names=("sa",),
+    subresources=("token",),
     columns=(NAME, AGE),
     row=_row,
     validate_name=subdomain_name,

@@ -1,16 +1,17 @@
 """ValidatingAdmissionPolicy: what must be true of objects that are written, in CEL."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from minik8s.api.admissionregistration_v1 import ValidatingAdmissionPolicy
 from minik8s.api.errors import Cause
-from minik8s.control.apiserver.causes import one_of, required
+from minik8s.control.apiserver.causes import duplicate, invalid, one_of, required
 from minik8s.control.apiserver.duration import age
 from minik8s.control.apiserver.resource import Column, Document, Resource
 from minik8s.control.apiserver.resources.columns import AGE, NAME
 from minik8s.control.apiserver.resources.objectmeta import subdomain_name
 from minik8s.control.apiserver.resources.status import keep_status
-from minik8s.control.apiserver.resources.webhookrule import default_rules, validate_rule
+from minik8s.control.apiserver.resources.webhookrule import default_rules, validate_conditions, validate_rule
 
 _RULES = ("resourceRules", "excludeResourceRules")
 
@@ -60,10 +61,57 @@ def _validate(policy: Document) -> list[Cause]:
     if not validations and not audits:
         why = "validations or auditAnnotations must contain at least one item"
         found += [required("spec.validations", why), required("spec.auditAnnotations", why)]
+    found += validate_variables(spec.get("variables", []))
+    variables = [each.get("name", "") for each in spec.get("variables", ())]
+    found += validate_conditions(spec.get("matchConditions", []), "spec.matchConditions", variables=variables)
     for index, validation in enumerate(validations):
-        if not validation.get("expression", "").strip():
-            found.append(required(f"spec.validations[{index}].expression", "expression is not specified"))
+        found += _validate_rule(validation, f"spec.validations[{index}]", variables)
+    for index, audit in enumerate(audits):
+        path, expression = f"spec.auditAnnotations[{index}]", audit.get("valueExpression", "")
+        if not audit.get("key"):
+            found.append(required(f"{path}.key"))
+        found += validate_expression(expression, f"{path}.valueExpression", variables, "string null_type")
     return found
+
+
+def _validate_rule(validation: Document, path: str, variables: Sequence[str]) -> list[Cause]:
+    found = validate_expression(validation.get("expression", ""), f"{path}.expression", variables, "bool")
+    if said := validation.get("messageExpression", ""):
+        found += validate_expression(said, f"{path}.messageExpression", variables, "string")
+    if (message := validation.get("message")) is not None:
+        if not message.strip():
+            found.append(invalid(f"{path}.message", message, "message must be non-empty if specified"))
+        elif "\n" in message.strip():
+            found.append(invalid(f"{path}.message", message, "message must not contain line breaks"))
+    elif "\n" in validation.get("expression", "").strip():
+        found.append(required(f"{path}.message", "message must be specified if expression contains line breaks"))
+    if reason := validation.get("reason"):
+        found += one_of(f"{path}.reason", reason, ("Forbidden", "Invalid", "RequestEntityTooLarge", "Unauthorized"))
+    return found
+
+
+def validate_variables(variables: list[Document]) -> list[Cause]:
+    """Causes for the variables of a policy; each sees those before it."""
+    found: list[Cause] = []
+    known: list[str] = []
+    for index, variable in enumerate(variables):
+        path, name = f"spec.variables[{index}]", variable.get("name", "")
+        if not name.isidentifier() or not name.isascii():
+            found.append(invalid(f"{path}.name", name, "name is not a valid CEL identifier"))
+        elif name in known:
+            found.append(duplicate(f"{path}.name", name))
+        found += validate_expression(variable.get("expression", ""), f"{path}.expression", known, "")
+        known.append(name)
+    return found
+
+
+def validate_expression(expression: str, path: str, variables: Sequence[str], results: str) -> list[Cause]:
+    """Causes for an expression of a policy."""
+    from minik8s.control.apiserver.cel import environments  # With the first expression.
+
+    if not expression.strip():
+        return [required(path, "expression is not specified")]
+    return environments.expression_faults(expression, path, environments.POLICY_NAMES, variables, results)
 
 
 def _row(policy: Document, now_s: float) -> list[Any]:

@@ -31,18 +31,35 @@ def _validate(binding: Document) -> list[Cause]:
     if {"Deny", "Warn"} <= set(actions):
         why = "must not contain both Deny and Warn (repeating the same validation failure information in the API "
         found.append(invalid("spec.validationActions", actions, why + "response and headers serves no purpose)"))
+    if (reference := spec.get("paramRef")) is not None:
+        found += validate_reference(reference)
     if "matchResources" in spec:
         found += validate_match(spec["matchResources"], "spec.matchResources")
     return found
 
 
+def validate_reference(reference: Document) -> list[Cause]:
+    """Causes for the reference of a binding to its parameters."""
+    path = "spec.paramRef"
+    if bool(reference.get("name")) == (reference.get("selector") is not None):
+        return [required(path, "one of name or selector must be specified")]
+    action = reference.get("parameterNotFoundAction")
+    if not action:
+        return [required(f"{path}.parameterNotFoundAction")]
+    return one_of(f"{path}.parameterNotFoundAction", action, ("Allow", "Deny"))
+
+
+def show_reference(reference: Document | None) -> str:
+    """The parameters of a binding, as tables show them."""
+    if reference is None:
+        return "<unset>"
+    name = reference.get("name", "*")
+    return f"{reference['namespace']}/{name}" if reference.get("namespace") else f"*/{name}"
+
+
 def _row(binding: Document, now_s: float) -> list[Any]:
     spec = binding.get("spec", {})
-    reference = spec.get("paramRef")
-    shown = "<unset>"
-    if reference is not None:
-        name = reference.get("name", "*")
-        shown = f"{reference['namespace']}/{name}" if reference.get("namespace") else f"*/{name}"
+    shown = show_reference(spec.get("paramRef"))
     return [binding["metadata"]["name"], spec.get("policyName", ""), shown, age(binding, now_s)]
 
 

@@ -1,16 +1,18 @@
 """What webhook configurations and admission policies share: which requests they are about, and where a webhook is."""
 
+from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 from minik8s.api.errors import Cause
-from minik8s.api.names import dns_subdomain_faults
-from minik8s.control.apiserver.causes import duplicate, each_invalid, invalid, one_of, port_number, required
+from minik8s.api.names import dns_subdomain_faults, label_key_faults
+from minik8s.control.apiserver.causes import duplicate, each_invalid, invalid, one_of, port_number, required, too_many
 from minik8s.control.apiserver.resource import Document
 from minik8s.control.apiserver.resources.podtemplate import validate_label_selector
 
 _OPERATIONS = ("*", "CONNECT", "CREATE", "DELETE", "UPDATE")
 _SELECTORS = ("namespaceSelector", "objectSelector")
 _TIMEOUT_S_MAX = 30
+_CONDITIONS_MAX = 64
 
 
 def default_webhook(webhook: Document) -> None:
@@ -60,6 +62,7 @@ def _validate_webhook(webhook: Document, path: str) -> list[Cause]:
         found.append(invalid(f"{path}.timeoutSeconds", webhook["timeoutSeconds"], why))
     for name in _SELECTORS:
         found += validate_label_selector(webhook[name], f"{path}.{name}")
+    found += validate_conditions(webhook.get("matchConditions", []), f"{path}.matchConditions")
     found += _validate_client(webhook["clientConfig"], f"{path}.clientConfig")
     versions = webhook.get("admissionReviewVersions", [])
     if not versions:
@@ -95,6 +98,30 @@ def validate_rule(rule: Document, path: str) -> list[Cause]:
             why = "if '*' is present, must not specify other " + {"apiGroups": "API groups"}.get(field, "API versions")
             found.append(invalid(f"{path}.{field}", values, why))
     return found + one_of(f"{path}.scope", rule.get("scope", "*"), ("*", "Cluster", "Namespaced"))
+
+
+def validate_conditions(
+    conditions: list[Document], path: str, *, variables: Sequence[str] | None = None
+) -> list[Cause]:
+    """Causes for match conditions; those of a policy see `variables` and more."""
+    if not conditions:
+        return []
+    from minik8s.control.apiserver.cel import environments  # With the first expression.
+
+    found = [too_many(path, len(conditions), _CONDITIONS_MAX)] if len(conditions) > _CONDITIONS_MAX else []
+    names = set()
+    seen = environments.CONDITION_NAMES if variables is None else environments.POLICY_NAMES
+    for index, condition in enumerate(conditions[:_CONDITIONS_MAX]):
+        at, name, expression = f"{path}[{index}]", condition.get("name", ""), condition.get("expression", "")
+        if not expression.strip():
+            found.append(required(f"{at}.expression"))
+        else:
+            found += environments.expression_faults(expression, f"{at}.expression", seen, variables)
+        found += each_invalid(f"{at}.name", name, label_key_faults(name)) if name else [required(f"{at}.name")]
+        if name in names:
+            found.append(duplicate(f"{at}.name", name))
+        names.add(name)
+    return found
 
 
 def _validate_client(client: Document, path: str) -> list[Cause]:

@@ -1,0 +1,1 @@
+"""Admission by what users bring: webhooks, and policies in CEL."""

@@ -1,0 +1,1 @@
+"""Who may do what: authorizers, the rules they read, the policy every cluster begins with, and reviews of access."""
