@@ -114,6 +114,18 @@ DEFINITION = {
 
 OTHERS = {
     "CustomResourceDefinition": DEFINITION,
+    "APIService": {
+        "metadata": {"name": "v1.example.com"},
+        "spec": {
+            "group": "example.com",
+            "version": "v1",
+            "service": {"namespace": "n", "name": "s", "port": 443},
+            "caBundle": "aGk=",
+            "groupPriorityMinimum": 100,
+            "versionPriority": 15,
+        },
+        "status": {"conditions": [{"type": "Available", "status": "False", "reason": "ServiceNotFound"}]},
+    },
     "Secret": {"metadata": META, "type": "kubernetes.io/tls", "data": {"tls.crt": "YQ==", "tls.key": "YQ=="}},
     "ServiceAccount": {"metadata": META, "secrets": [{"name": "s"}], "automountServiceAccountToken": False},
     "PersistentVolume": {

@@ -7,6 +7,7 @@ from minik8s.control.apiserver.resources import ALL
 
 # Named groups in kube-apiserver's order.
 GROUPS = [
+    "apiregistration.k8s.io",
     "events.k8s.io",
     "apps",
     "authentication.k8s.io",
@@ -61,7 +62,7 @@ def test_the_core_group_has_a_document_of_its_own():
 
 
 def test_a_resource_is_described_as_a_real_server_does():
-    apps = aggregated(ALL, "/apis", "v2")["items"][1]["versions"][0]["resources"]
+    apps = aggregated(ALL, "/apis", "v2")["items"][GROUPS.index("apps")]["versions"][0]["resources"]
     assert apps[2] == {
         "resource": "deployments",
         "responseKind": {"group": "apps", "version": "v1", "kind": "Deployment"},

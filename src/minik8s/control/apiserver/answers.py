@@ -47,7 +47,10 @@ def failure(http: web.Request, error: StatusError) -> web.Response:
     headers = {"Content-Type": shape.content_type}
     if error.retry_after_s:
         headers["Retry-After"] = str(error.retry_after_s)
-    return web.Response(body=body, status=error.code, headers=headers)
+    answer = web.Response(body=body, status=error.code, headers=headers)
+    for warning in error.warnings:
+        warn(answer, warning)
+    return answer
 
 
 def error_event(error: StatusError) -> WatchEvent:

@@ -109,7 +109,8 @@ def _pruned(merged: Document, last: FieldSet, wanted: FieldSet, others: list[Ent
         owned = union(owned, entry["fieldsV1"])
 
     def has(document: Document) -> FieldSet:
-        return typed.with_objects(topology, typed.field_set(topology, document, strict=False))
+        found = typed.with_objects(topology, typed.field_set(topology, document, strict=False))
+        return union(found, {"f:metadata": {}})  # Which always has a name, though nobody owns it.
 
     last, owned, all_fields = typed.with_objects(topology, last), typed.with_objects(topology, owned), has(merged)
     pruned = typed.remove(topology, merged, last) or {}

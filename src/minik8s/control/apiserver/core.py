@@ -31,9 +31,12 @@ from minik8s.control.apiserver.authz.webhook import WebhookAuthorizer, WebhookCo
 from minik8s.control.apiserver.bootstrap import bootstrap
 from minik8s.control.apiserver.compactor import Compactor
 from minik8s.control.apiserver.eviction import Evictions
+from minik8s.control.apiserver.extensions.aggregation import Aggregator
+from minik8s.control.apiserver.extensions.availability import ApiServiceKeeper
 from minik8s.control.apiserver.extensions.conversion import Converter, Renaming, Webhook
 from minik8s.control.apiserver.extensions.definitions import Definitions
 from minik8s.control.apiserver.extensions.keeper import Keeper
+from minik8s.control.apiserver.extensions.remotes import Remotes
 from minik8s.control.apiserver.handler import Api
 from minik8s.control.apiserver.leases import Leases
 from minik8s.control.apiserver.pipeline import Pipeline
@@ -63,6 +66,7 @@ class CoreConfig:
     authorization_webhook: WebhookConfig | None = None  # whom mode Webhook asks
     authentication: AuthenticationConfig = field(default_factory=AuthenticationConfig)
     admission: AdmissionConfig = field(default_factory=AdmissionConfig)
+    has_api_services: bool = False  # whether APIServices are kept: registered for what is served, checked for others
     compaction_interval_s: float = 300.0
     watch_cache: WatchCacheConfig = field(default_factory=WatchCacheConfig)
 
@@ -92,6 +96,9 @@ class Core:
         quota = ResourceQuota(clock) if config.admission.is_on(QUOTA) else None
         pipeline = Pipeline(self.registry, leases, looks, chain, quota=quota, clock=clock, rng=rng)
         self.api = Api(self.served, Reader(self.registry, self.cache, rng=rng), pipeline, self.authorizer)
+        self.remotes = Remotes()
+        self.aggregator = Aggregator(self.cache, looks, rng.choice)
+        self._looks = looks
         self.authenticator = assembly.build(config.authentication, looks, self.authorizer, clock=clock)
         self._store = store
         self._rng = rng
@@ -130,6 +137,7 @@ class Core:
         """Follow the store, make what every cluster has, and compact, until cancelled."""
         async with contextlib.AsyncExitStack() as stack:
             stack.push_async_callback(self.webhooks.close)
+            stack.push_async_callback(self.aggregator.close)
             stack.push_async_callback(self.authorizer.close)
             group = await stack.enter_async_context(asyncio.TaskGroup())
             self.definitions.converter = self._converter
@@ -140,6 +148,16 @@ class Core:
             )
             group.create_task(self._ask_version())
             await self._bootstrap()
+            if self.config.has_api_services:
+                group.create_task(self._api_services().run())
+
+    def _api_services(self) -> ApiServiceKeeper:
+        handler = self.api.as_user(authn.SERVER)
+        keeper = ApiServiceKeeper(
+            self.served, self.aggregator, self.remotes, handler, self._looks, clock=self.clock, rng=self._rng
+        )
+        self.definitions.listeners.append(keeper.changed.set)
+        return keeper
 
     async def _bootstrap(self) -> None:
         """Keep trying: the store may start later than we do."""

@@ -11,7 +11,8 @@ import msgspec
 
 from minik8s.api.request import JSON
 from minik8s.control.apiserver import discovery, openapi, rest
-from minik8s.control.apiserver.resource import Resource
+from minik8s.control.apiserver.extensions.remotes import Remotes, merge_aggregated, merge_plain
+from minik8s.control.apiserver.resource import Document, Resource
 from minik8s.control.apiserver.served import Served
 
 VERSION = {
@@ -50,11 +51,14 @@ class Found:
 class Documents:
     """The documents about what is served."""
 
-    def __init__(self, served: Served, others: Mapping[str, tuple[bytes, str]] | None = None) -> None:
-        """`others`: (body, content type) of further documents, by path."""
+    def __init__(
+        self, served: Served, others: Mapping[str, tuple[bytes, str]] | None = None, remotes: Remotes | None = None
+    ) -> None:
+        """`others`: (body, content type) of further documents, by path; `remotes`: what other servers serve."""
+        self._remotes = remotes or Remotes()
         self._others = {path: _found(*each) for path, each in (others or {}).items()}
         self._served = served
-        self._generation = -1  # of `served`, when what is kept here was made
+        self._generation = (-1, -1)  # of `served` and `remotes`, when what is kept here was made
         self._resources: tuple[Resource, ...] = ()
         self._openapi = openapi.OpenApi()
         self._plain: dict[str, Found] = {}
@@ -62,8 +66,9 @@ class Documents:
 
     def _renew(self) -> None:
         """Forget what was made before the resources changed."""
-        if self._generation != self._served.generation:
-            self._generation = self._served.generation
+        generation = self._served.generation, self._remotes.generation
+        if self._generation != generation:
+            self._generation = generation
             self._resources = self._served.all
             self._openapi.describe(self._resources)
             self._plain.clear()
@@ -95,14 +100,17 @@ class Documents:
             empty = replace(_found(_EMPTY_SWAGGER, _SWAGGER_ANSWER_TYPE), is_dated=True, vary="Accept-Encoding")
             return empty if _SWAGGER_TYPE in accept else None
         if not self._plain:
-            documents = {"/": {"paths": self._paths()}} | discovery.documents(self._resources)
+            documents: dict[str, Document] = {"/": {"paths": self._paths()}} | discovery.documents(self._resources)
+            merge_plain(documents, self._remotes.all)
             documents["/version"] = VERSION
             self._plain = {name: Found(_encode(document), vary="") for name, document in documents.items()}
         return self._plain.get(path)
 
     def _aggregated(self, path: str, version: str) -> Found:
-        body = _encode(discovery.aggregated(self._resources, path, version))
-        found = _found(body, f"{JSON};g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList")
+        document = discovery.aggregated(self._resources, path, version)
+        if path == "/apis":
+            merge_aggregated(document, self._remotes.all)
+        found = _found(_encode(document), f"{JSON};g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList")
         return replace(found, cache_control="public")
 
     def _paths(self) -> list[str]:

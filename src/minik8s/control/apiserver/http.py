@@ -9,6 +9,7 @@ import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 
+import aiohttp
 from aiohttp import web
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
@@ -24,6 +25,7 @@ from minik8s.control.apiserver.authn.credentials import Credentials
 from minik8s.control.apiserver.authz.attributes import Attributes, of_request
 from minik8s.control.apiserver.calls import Call, Calls
 from minik8s.control.apiserver.documents import Documents
+from minik8s.control.apiserver.extensions.aggregation import Aggregator, Remote, Unavailable, passed_back
 from minik8s.control.apiserver.freshness import Freshness
 from minik8s.control.apiserver.handler import Api
 from minik8s.control.apiserver.logs import KubeletClient
@@ -50,6 +52,7 @@ class Parts:
     authenticator: Authenticator
     calls: Calls
     documents: Documents
+    aggregator: Aggregator
     kubelets: KubeletClient
     metrics: Metrics
     checks: Mapping[str, health.Check]
@@ -109,7 +112,10 @@ class _Face:
         attributes = _attributes(user, http, request)
         async with self._parts.calls.serving(attributes, request, origin, audit_id) as call:
             answer: web.StreamResponse
-            if request is None:
+            if remote := self._remote(http.path):
+                await self._parts.api.authorize(attributes)
+                answer = await self._pass_on(http, user, remote)
+            elif request is None:
                 answer = await self._document(http, attributes)
             else:
                 answer = await self._resource(http, user, request, call)
@@ -137,6 +143,40 @@ class _Face:
         if is_known:
             return web.Response(status=304, headers=headers)
         return web.Response(body=found.body, headers={**headers, "Content-Type": found.content_type})
+
+    def _remote(self, path: str) -> Remote | None:
+        """Who answers a path, if another server does. What is served here stays so."""
+        steps = path.split("/", 4)
+        if len(steps) < 4 or steps[1] != "apis" or self._parts.documents.serves(f"{steps[2]}/{steps[3]}"):
+            return None
+        return self._parts.aggregator.find(steps[2], steps[3])
+
+    async def _pass_on(self, http: web.Request, user: User, remote: Remote) -> web.StreamResponse:
+        """Let another server answer."""
+        body = http.content.iter_any() if http.can_read_body else None
+        try:
+            found = await self._parts.aggregator.ask(
+                remote,
+                user,
+                method=http.method,
+                target=http.rel_url,
+                headers=http.headers.items(),
+                body=body,
+                client=http.remote or "",
+            )
+        except Unavailable as error:
+            return web.Response(status=error.code, text=f"{error}\n", headers={"X-Content-Type-Options": "nosniff"})
+        async with found:
+            answer = web.StreamResponse(status=found.status, headers=passed_back(found.headers))
+            self._add_headers(http, answer)
+            try:
+                await answer.prepare(http)
+                async for chunk in found.content.iter_any():
+                    await answer.write(chunk)
+                await answer.write_eof()
+            except (ConnectionError, aiohttp.ClientError) as error:
+                log.debug("a passed on answer broke off", path=http.path, error=str(error))
+        return answer
 
     async def _user(self, http: web.Request) -> User:
         """Who is calling. Raises StatusError Unauthorized; Forbidden if they may not act as whom they say."""

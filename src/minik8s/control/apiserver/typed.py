@@ -70,6 +70,8 @@ def _items(node: Items, value: Any, path: str, faults: list[str] | None) -> Fiel
         if faults is not None:
             faults.append(f"{path}: expected list, got {_shown(value)}")
         return None
+    if not value and faults is None:
+        return None  # What is stored as an empty list is null in Go, which counts.
     found: FieldSet = {}
     for index, item in enumerate(value):
         try:
@@ -156,7 +158,7 @@ def _merge_items(node: Items, live: list[Any], config: list[Any]) -> list[Any]:
 
 
 def remove(node: Node, value: Any, doomed: FieldSet) -> Any:
-    """`value` without the members of a set; None if nothing is left of it. Shares with the argument."""
+    """`value` without the members of a set; None if it is a list and nothing is left. Shares with the argument."""
     if isinstance(node, Deduced):
         node = ANYTHING if isinstance(value, dict) else Leaf("list" if isinstance(value, list) else "any")
     if isinstance(node, Fields) and isinstance(value, dict):
@@ -167,7 +169,7 @@ def remove(node: Node, value: Any, doomed: FieldSet) -> Any:
                 kept[name] = item
             elif below and SELF not in below:
                 kept[name] = remove(node.below(name), item, below)
-        return {name: item for name, item in kept.items() if item is not None} or None
+        return {name: item for name, item in kept.items() if item is not None}
     if isinstance(node, Items) and isinstance(value, list):
         rest = []
         for item in value:

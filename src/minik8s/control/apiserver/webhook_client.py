@@ -10,6 +10,7 @@ import base64
 import binascii
 import random
 import ssl
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Protocol
 
@@ -79,7 +80,7 @@ class WebhookClient:
         context = _context(config.get("caBundle") or "")
         target, name = shown, None
         if service := config.get("service"):
-            host, port = await self._endpoint(service)
+            host, port = await endpoint_of(self._looks, service, self._rng.choice)
             target, name = shown.with_host(host).with_port(port), str(shown.host)
         headers = {
             "Content-Type": "application/json",
@@ -99,28 +100,31 @@ class WebhookClient:
                 raise WebhookFailed(f'an error on the server ("{text}") has prevented the request from succeeding')
             return found
 
-    async def _endpoint(self, reference: Document) -> tuple[str, int]:
-        """An address at which a Service's port is served. Raises WebhookFailed."""
-        namespace, name, number = reference["namespace"], reference["name"], reference.get("port", 443)
-        service = await self._looks.cached("services", namespace, name)
-        if service is None:
-            raise WebhookFailed(f'service "{name}" not found')
-        spec = service.get("spec", {})
-        if spec.get("type") == "ExternalName":
-            return spec["externalName"], number
-        port = next((each for each in spec.get("ports", ()) if each["port"] == number), None)
-        if port is None:
-            raise WebhookFailed(f'no service port {number} found for service "{name}"')
-        found = []
-        for piece in await self._looks.list("endpointslices", namespace):
-            if piece["metadata"].get("labels", {}).get(_SERVICE_LABEL) != name:
-                continue
-            ports = [each["port"] for each in piece.get("ports", ()) if each.get("name", "") == port.get("name", "")]
-            ready = [each for each in piece.get("endpoints", ()) if each.get("conditions", {}).get("ready", True)]
-            found += [(address, at) for each in ready for address in each["addresses"] for at in ports if at]
-        if not found:
-            raise WebhookFailed(f'no endpoints available for service "{name}"')
-        return self._rng.choice(found)
+
+async def endpoint_of(
+    looks: Looks, reference: Document, choose: Callable[[list[tuple[str, int]]], tuple[str, int]]
+) -> tuple[str, int]:
+    """An address at which a Service's port is served. Raises WebhookFailed."""
+    namespace, name, number = reference["namespace"], reference["name"], reference.get("port", 443)
+    service = await looks.cached("services", namespace, name)
+    if service is None:
+        raise WebhookFailed(f'service "{name}" not found')
+    spec = service.get("spec", {})
+    if spec.get("type") == "ExternalName":
+        return spec["externalName"], number
+    port = next((each for each in spec.get("ports", ()) if each["port"] == number), None)
+    if port is None:
+        raise WebhookFailed(f'no service port {number} found for service "{name}"')
+    found = []
+    for piece in await looks.list("endpointslices", namespace):
+        if piece["metadata"].get("labels", {}).get(_SERVICE_LABEL) != name:
+            continue
+        ports = [each["port"] for each in piece.get("ports", ()) if each.get("name", "") == port.get("name", "")]
+        ready = [each for each in piece.get("endpoints", ()) if each.get("conditions", {}).get("ready", True)]
+        found += [(address, at) for each in ready for address in each["addresses"] for at in ports if at]
+    if not found:
+        raise WebhookFailed(f'no endpoints available for service "{name}"')
+    return choose(found)
 
 
 def url_of(config: Document) -> URL:
@@ -139,9 +143,11 @@ def url_of(config: Document) -> URL:
         raise WebhookFailed(f"invalid clientConfig: {error}") from None
 
 
-@lru_cache(maxsize=64)
-def _context(ca_bundle: str) -> ssl.SSLContext:
-    """TLS that trusts a bundle of PEM certificates in base64; without one, whom the machine trusts."""
+def trust(ca_bundle: str) -> ssl.SSLContext:
+    """TLS that trusts a bundle of PEM certificates in base64; without one, whom the machine trusts.
+
+    Raises WebhookFailed for what is no such bundle.
+    """
     if not ca_bundle:
         return ssl.create_default_context()
     try:
@@ -149,6 +155,9 @@ def _context(ca_bundle: str) -> ssl.SSLContext:
     except (binascii.Error, UnicodeDecodeError, ssl.SSLError, ValueError):
         why = "unable to load root certificates: unable to parse bytes as PEM block"
         raise WebhookFailed(why) from None
+
+
+_context = lru_cache(maxsize=64)(trust)
 
 
 async def _bounded(answer: aiohttp.ClientResponse) -> bytes:

@@ -7,6 +7,7 @@ from minik8s.control.apiserver.resources.accessreview import (
     SELFSUBJECTRULESREVIEWS,
     SUBJECTACCESSREVIEWS,
 )
+from minik8s.control.apiserver.resources.apiservice import APISERVICES
 from minik8s.control.apiserver.resources.certificatesigningrequest import CERTIFICATESIGNINGREQUESTS
 from minik8s.control.apiserver.resources.clusterrole import CLUSTERROLES
 from minik8s.control.apiserver.resources.clusterrolebinding import CLUSTERROLEBINDINGS
@@ -86,6 +87,7 @@ ALL: tuple[Resource, ...] = (
     SECRETS,
     SERVICEACCOUNTS,
     SERVICES,
+    APISERVICES,
     EVENTS_V1,
     CONTROLLERREVISIONS,
     DAEMONSETS,
