@@ -207,6 +207,8 @@ def test_a_changed_initial_window_counts_for_open_calls():
         peer.send(peer.headers(1, "Flood"), peer.message(1, b"1 100"))
         assert len((await peer.read(frames.DATA)).payload) == 10
         peer.send(frames.settings({frames.INITIAL_WINDOW_SIZE: 1000}))
+        # The peer counts by the new window from the acknowledgement on.
+        assert (await peer.read(frames.SETTINGS, frames.DATA)).kind == frames.SETTINGS
         assert len((await peer.read(frames.DATA)).payload) == 95
 
     run(scenario)

@@ -47,6 +47,24 @@ def files(path):
     return sorted((path / "wal").glob("*.wal"))
 
 
+def test_a_segment_begins_with_the_state_before_its_first_group(tmp_path):
+    """Found by simulation: the commit index that a group brings stood before the truncation within the same group."""
+    disk = segments(tmp_path, segment_bytes=100)
+    journal = Journal(disk.open())
+    journal.setCurrentTerm(1, None)
+    journal.add(b"x" * 100, 1, 1)
+    append(disk, journal)
+    journal.add(b"lost", 2, 1)
+    journal.setCurrentTerm(2, None)
+    journal.add(b"kept", 2, 2)
+    journal.setRaftCommitIndex(2)
+    append(disk, journal)
+    disk.close()
+    assert len(files(tmp_path)) == 2
+    state = read(tmp_path, segment_bytes=100)
+    assert (commands(state), state.term, state.commit_index) == ([b"x" * 100, b"kept"], 2, 2)
+
+
 def test_what_was_written_is_read_back(tmp_path):
     disk = segments(tmp_path)
     journal = Journal(disk.open())

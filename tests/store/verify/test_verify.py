@@ -96,6 +96,21 @@ def test_an_order_is_found_exactly_where_there_is_one(calls, expected):
     assert linearize(calls, State()).is_linearizable is expected
 
 
+def test_what_nobody_can_tell_is_left_open():
+    """An unknown grant that explains nothing is not taken for done: a later episode may tell."""
+    calls = [
+        Call(1, "s", 0.0, 0.1, Grant(3)),
+        Call(2, "s", 0.1, 0.2, Put("a", "1")),
+        Call(3, "s", 0.3, 0.4, Range("a"), Answer(2, (Ranged((A1,)),))),
+    ]
+    outcome = linearize(calls, State())
+    assert outcome.is_linearizable
+    assert [placed.call.client for placed in outcome.order] == [2, 3]
+    assert [call.client for call in outcome.left] == [1]
+    later = [*outcome.left, Call(4, "s", 0.5, 0.6, Grant(3), Answer(2))]
+    assert linearize(later, outcome.state).is_linearizable
+
+
 def test_the_model_answers_as_etcd():
     state = State()
     for request, answer in [

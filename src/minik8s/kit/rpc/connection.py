@@ -249,8 +249,10 @@ class Connection(asyncio.Protocol):
     def _on_control(self, kind: int, stream_id: int, flags: int, payload: bytes) -> None:
         match kind:
             case frames.SETTINGS if not flags & frames.ACK:
-                self._on_settings(frames.parse_settings(payload))
+                values = frames.parse_settings(payload)
+                # First: the peer counts by the new window only what comes after this.
                 self.outlet.reply(frames.frame(frames.SETTINGS, frames.ACK, 0))
+                self._on_settings(values)
             case frames.WINDOW_UPDATE:
                 self._on_window_update(stream_id, payload)
             case frames.RST_STREAM:

@@ -134,6 +134,7 @@ class Journal(PySyncObjJournal):
         # A commit index beyond the log would make an uncommitted entry look committed once it is written there.
         self._commit_index = min(state.commit_index, self.last_index)
         self._commit_written = self._commit_index
+        self._state_taken = self._state_before = self._state_records()
         self._records: list[Record] = []
         self.sequence = 0
         """Records ever made in this process."""
@@ -258,6 +259,7 @@ class Journal(PySyncObjJournal):
             records.append(Committed(self._commit_index))
         self._taken_index = self.last_index
         self._taken_sequence = self.sequence
+        self._state_before, self._state_taken = self._state_taken, self._state_records()
         return _encode(records)
 
     def synced(self) -> None:
@@ -266,7 +268,11 @@ class Journal(PySyncObjJournal):
         self.durable_sequence = self._taken_sequence
 
     def state_records(self) -> bytes:
-        """What a new segment starts with, so that it needs none before it but for entries."""
+        """What a segment that starts with the group taken last has before it, so that it needs no other segment but for
+        entries: the state before that group, whose own records come after."""
+        return self._state_before
+
+    def _state_records(self) -> bytes:
         return _encode([HardState(self._term, self._vote), Committed(self._commit_written)])
 
     def record_commit(self) -> None:

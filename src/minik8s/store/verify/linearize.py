@@ -7,6 +7,8 @@ straight, and none of them loses an order:
 - A revision is made once: the write that was answered with the next revision is the next to change the keys.
 - A call whose outcome is unknown stays a candidate for ever (it happens, or it does not), and is tried last: only to
   explain a revision that nobody was told of, and then only if a watch saw the same change there.
+- One of these that makes no revision (a lease granted, say) is placed only if no order does without it. What is left
+  can still happen; what is placed cannot be taken back in a later episode, whose answers alone may tell.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,6 +21,7 @@ Change = tuple[str, str, str]
 """Kind, key and value: what one event did."""
 
 _STEPS_MAX = 300_000
+_SILENT = (0, 1, 2, 4, 8)  # how many unknown calls that make no revision may have happened, tried in this order
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +52,13 @@ def linearize(
     calls: Sequence[Call], state: State, seen: Mapping[int, frozenset[Change]] | None = None, *, steps: int = _STEPS_MAX
 ) -> Outcome:
     """An order of `calls`, which were not refused, from `state` on. `seen`: what watches say a revision changed."""
-    return _Search(sorted(calls, key=lambda call: call.begin_s), state, seen or {}).run(steps)
+    ordered = sorted(calls, key=lambda call: call.begin_s)
+    unknown = sum(call.is_unknown for call in ordered)
+    for silent in (*(number for number in _SILENT if number < unknown), unknown):
+        outcome = _Search(ordered, state, seen or {}, silent).run(steps)
+        if outcome.is_linearizable is not False:
+            break
+    return outcome
 
 
 @dataclass(slots=True)
@@ -59,6 +68,8 @@ class _Node:
     state: State
     placed: list[int]
     ways: Iterator[tuple[int, Step]]
+    silent: int
+    """How many unknown calls that made no revision led here."""
 
 
 @dataclass(slots=True)
@@ -66,6 +77,7 @@ class _Search:
     calls: Sequence[Call]
     state: State
     seen: Mapping[int, frozenset[Change]]
+    silent_max: int
     _next: list[int] = field(init=False)  # a ring of the calls still to be placed; its head is the last element
     _previous: list[int] = field(init=False)
     _mask: int = 0
@@ -87,7 +99,7 @@ class _Search:
         best = Outcome(False, (), self.state)
         fewest = self._answers_left + 1
         known: set[tuple[int, State]] = set()
-        path = [self._node(self.state, [])]
+        path = [self._node(self.state, [], 0)]
         while path:
             node = path[-1]
             if not self._answers_left:
@@ -107,7 +119,8 @@ class _Search:
                 continue
             index, taken = way
             self._place(index, taken)
-            after = self._node(taken.state, [index])
+            is_silent = self.calls[index].is_unknown and not taken.events
+            after = self._node(taken.state, [index], node.silent + is_silent)
             mark = (self._mask, taken.state)
             if mark in known:
                 self._undo(after)
@@ -116,7 +129,7 @@ class _Search:
                 path.append(after)
         return best
 
-    def _node(self, state: State, placed: list[int]) -> _Node:
+    def _node(self, state: State, placed: list[int], silent: int) -> _Node:
         """A point reached, with all placed that changes nothing there."""
         is_more = True
         while is_more:
@@ -130,9 +143,9 @@ class _Search:
                     self._place(index, taken)
                     placed.append(index)
                     is_more = True
-        return _Node(state, placed, self._ways(state))
+        return _Node(state, placed, self._ways(state, may_be_silent=silent < self.silent_max), silent)
 
-    def _ways(self, state: State) -> Iterator[tuple[int, Step]]:
+    def _ways(self, state: State, *, may_be_silent: bool) -> Iterator[tuple[int, Step]]:
         """The calls that may come next and change something, those of unknown outcome last."""
         candidates = list(self._candidates())
         for index in candidates:
@@ -150,7 +163,7 @@ class _Search:
                 # Equal ones may stand for each other: all of them stay candidates.
                 tried.add(call.request)
                 taken = step(state, call.request)
-                if taken.state == state:
+                if taken.state == state or not (taken.events or may_be_silent):
                     continue
                 if taken.events and (is_told or (seen and not seen <= changes(taken.events))):
                     continue
