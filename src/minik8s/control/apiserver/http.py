@@ -28,6 +28,7 @@ from minik8s.control.apiserver.documents import Documents
 from minik8s.control.apiserver.extensions.aggregation import Aggregator, Remote, Unavailable, passed_back
 from minik8s.control.apiserver.freshness import Freshness
 from minik8s.control.apiserver.handler import Api
+from minik8s.control.apiserver.lines import LineCache
 from minik8s.control.apiserver.logs import KubeletClient
 from minik8s.control.apiserver.metrics import Metrics
 from minik8s.control.apiserver.versions import ConvertedWatcher
@@ -73,6 +74,7 @@ class _Face:
         self._clock = clock
         self._freshness = Freshness(clock)
         self._rng = rng
+        self._lines = LineCache()
 
     @web.middleware
     async def frame(
@@ -208,7 +210,8 @@ class _Face:
 
     async def _watch(self, http: web.Request, user: User, request: Request, shape: rest.Shape) -> web.StreamResponse:
         handler = self._parts.api.as_user(user)
-        line = rest.event_renderer(shape, await handler.resolve(request), request, self._clock.now_s)
+        resource = await handler.resolve(request)
+        line = rest.event_renderer(shape, resource, request, self._clock.now_s, self._lines)
         try:
             watcher = await handler.watch(request)
         except StatusError as error:
