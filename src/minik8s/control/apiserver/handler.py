@@ -13,7 +13,7 @@ import msgspec
 from minik8s.api import errors
 from minik8s.api.errors import StatusError
 from minik8s.api.request import Request, Response
-from minik8s.control.apiserver import ownership, versions, views
+from minik8s.control.apiserver import options, versions, views
 from minik8s.control.apiserver.authn import User
 from minik8s.control.apiserver.authz import attributes as authz
 from minik8s.control.apiserver.authz.attributes import Authorizer
@@ -75,8 +75,8 @@ class Handler:
         """Answer one call. Raises StatusError."""
         resource = await self.resolve(request)
         response = await self._answer(resource, request)
-        if resource.custom and resource.custom.deprecation:
-            response = replace(response, warnings=(*response.warnings, resource.custom.deprecation))
+        if resource.deprecation:
+            response = replace(response, warnings=(*response.warnings, resource.deprecation))
         return response
 
     async def _answer(self, resource: Resource, request: Request) -> Response:
@@ -140,8 +140,7 @@ class Handler:
         creating = authz.of_request(self._user, replace(request, verb="create"))
         may_create = partial(self._api.authorize, creating)
         pipeline, call = self._api.pipeline, Call(self._user, stored, request, resource, may_create)
-        _check_dry_run(request)
-        ownership.check_options(request)
+        options.check(request)
         name = f"{request.resource}/{request.subresource}" if request.subresource else request.resource
         if request.verb == "create" and (answer := self._api.answers.get((resource.group, name))):
             return await answer(call)
@@ -196,12 +195,3 @@ def _view(resource: Resource, subresource: str) -> View:
     if view is None:
         raise StatusError("MethodNotAllowed", f"{resource.plural}/{subresource} is not supported yet")
     return versions.shown_as(resource, view)
-
-
-def _check_dry_run(request: Request) -> None:
-    if request.query.get("dryRun", "") not in ("", "All"):
-        value = request.query["dryRun"]
-        cause = errors.Cause(
-            "FieldValueNotSupported", f'Unsupported value: "{value}": supported values: "All"', "dryRun"
-        )
-        raise errors.invalid("CreateOptions", "meta.k8s.io", "", [cause])

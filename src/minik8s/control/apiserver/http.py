@@ -221,7 +221,8 @@ class _Face:
             return web.Response(body=line(answers.error_event(error)), headers={"Content-Type": shape.content_type})
         sent = self._parts.metrics.watch_events.labels(request.group, request.version, request.resource)
         try:
-            return await self._stream(http, shape.content_type, _chunks(watcher, line, sent.inc))
+            chunks = _chunks(watcher, line, sent.inc)
+            return await self._stream(http, shape.content_type, chunks, warning=resource.deprecation)
         finally:
             await watcher.close()
 
@@ -231,10 +232,14 @@ class _Face:
         async with self._parts.kubelets.open_log(api.as_user(authn.SERVER), request) as chunks:
             return await self._stream(http, "text/plain", chunks)
 
-    async def _stream(self, http: web.Request, content_type: str, chunks: AsyncIterator[bytes]) -> web.StreamResponse:
+    async def _stream(
+        self, http: web.Request, content_type: str, chunks: AsyncIterator[bytes], *, warning: str = ""
+    ) -> web.StreamResponse:
         """Send what comes, until it ends or the client leaves."""
         answer = web.StreamResponse(headers={"Content-Type": content_type})
         self._add_headers(http, answer)
+        if warning:
+            answers.warn(answer, warning)
         answer.enable_chunked_encoding()
         try:
             await answer.prepare(http)
