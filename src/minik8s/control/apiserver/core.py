@@ -90,7 +90,7 @@ class Core:
         leases = Leases(store, clock=clock)
         looks = ObjectReader(self.registry, self.cache, resources.STORED)
         self.webhooks = WebhookClient(looks, rng=rng)
-        builtin = config.admission.chain()
+        builtin = config.admission.chain(self.authorizer)
         asked = dynamic.plugins(self.cache, self.served, self.webhooks, self.authorizer, before=builtin, rng=rng)
         chain = (*builtin, *asked, addresses, EscalationCheck(self.authorizer, policy))
         quota = ResourceQuota(clock) if config.admission.is_on(QUOTA) else None
