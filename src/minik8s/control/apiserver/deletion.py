@@ -71,7 +71,7 @@ def parse_options(request: Request) -> Options:
         raise _invalid("propagationPolicy", "orphanDependents and deletionPropagation cannot be both set")
     if options.propagationPolicy not in (None, *_POLICIES):
         known = '"Foreground", "Background", "Orphan", "nil"'
-        raise _unsupported("propagationPolicy", options.propagationPolicy, known)
+        raise _unsupported("propagationPolicy", options.propagationPolicy or "", known)
     for value in options.dryRun or ():
         if value != "All":
             raise _unsupported("dryRun", value, '"All"')
