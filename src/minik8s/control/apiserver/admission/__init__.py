@@ -7,6 +7,7 @@ has agreed (`resource_quota`). `selection` switches plugins on and off.
 from minik8s.control.apiserver.admission.always_pull import AlwaysPullImages
 from minik8s.control.apiserver.admission.attributes import Plugin
 from minik8s.control.apiserver.admission.certificate_requester import CertificateRequester
+from minik8s.control.apiserver.admission.certificate_subject import CertificateSubjectRestriction
 from minik8s.control.apiserver.admission.certificates import (
     CertificateApproval,
     CertificateSigning,

@@ -5,6 +5,7 @@ admission, access reviews. Authorizers are asked in order until one has an opini
 """
 
 import enum
+import json
 from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol
 
@@ -107,16 +108,21 @@ def of_request(user: User, request: Request) -> Attributes:
 
 def refusal(attributes: Attributes, reason: str = "") -> StatusError:
     """403 in upstream's words."""
-    user, verb = attributes.user.name, attributes.verb
+    user, verb = _quoted(attributes.user.name), attributes.verb
     if not attributes.is_resource:
-        message = f'forbidden: User "{user}" cannot {verb} path "{attributes.path}"'
+        message = f"forbidden: User {user} cannot {verb} path {_quoted(attributes.path)}"
         return StatusError("Forbidden", f"{message}: {reason}" if reason else message)
-    scope = f'in the namespace "{attributes.namespace}"' if attributes.namespace else "at the cluster scope"
-    what = f'resource "{attributes.full_resource}" in API group "{attributes.group}"'
-    why = f'User "{user}" cannot {verb} {what} {scope}'
+    scope = f"in the namespace {_quoted(attributes.namespace)}" if attributes.namespace else "at the cluster scope"
+    what = f"resource {_quoted(attributes.full_resource)} in API group {_quoted(attributes.group)}"
+    why = f"User {user} cannot {verb} {what} {scope}"
     if reason:
         why += f": {reason}"
     return errors.forbidden(attributes.resource, attributes.group, attributes.name, why)
+
+
+def _quoted(text: str) -> str:
+    """As Go's %q prints it."""
+    return json.dumps(text, ensure_ascii=False)
 
 
 async def require(authorizer: Authorizer, attributes: Attributes) -> None:
