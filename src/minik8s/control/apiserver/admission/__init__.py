@@ -8,11 +8,7 @@ from minik8s.control.apiserver.admission.always_pull import AlwaysPullImages
 from minik8s.control.apiserver.admission.attributes import Plugin
 from minik8s.control.apiserver.admission.certificate_requester import CertificateRequester
 from minik8s.control.apiserver.admission.certificate_subject import CertificateSubjectRestriction
-from minik8s.control.apiserver.admission.certificates import (
-    CertificateApproval,
-    CertificateSigning,
-    CertificateSubjectRestriction,
-)
+from minik8s.control.apiserver.admission.certificates import CertificateApproval, CertificateSigning
 from minik8s.control.apiserver.admission.claim_resize import PersistentVolumeClaimResize
 from minik8s.control.apiserver.admission.default_class import DefaultIngressClass, DefaultStorageClass
 from minik8s.control.apiserver.admission.external_ips import DenyServiceExternalIPs

@@ -1,23 +1,14 @@
-"""CertificateApproval, CertificateSigning, CertificateSubjectRestriction: who may say yes to which certificates.
+"""CertificateApproval and CertificateSigning: who may say yes to a certificate, and who may make it.
 
 To approve a request for a signer takes the verb `approve` on the signer, to sign it `sign` (resource `signers` of
-certificates.k8s.io, its name or `DOMAIN/*`). Nobody asks the signer of clients for membership of system:masters: rights
-of that group cannot be taken back.
+certificates.k8s.io, its name or `DOMAIN/*`).
 """
 
-import base64
-import binascii
-
-from cryptography import x509
-from cryptography.x509.oid import NameOID
-
 from minik8s.control.apiserver.admission.asking import AskingPlugin
-from minik8s.control.apiserver.admission.attributes import Attributes, Plugin
+from minik8s.control.apiserver.admission.attributes import Attributes
 from minik8s.control.apiserver.resource import Document
 
 _GROUP, _PLURAL = "certificates.k8s.io", "certificatesigningrequests"
-_CLIENT_SIGNER = "kubernetes.io/kube-apiserver-client"
-_MASTERS = "system:masters"
 
 
 class _ForSigner(AskingPlugin):
@@ -52,22 +43,6 @@ class CertificateSigning(_ForSigner):
         signer = _signer(attributes.old or document)
         if not await self.may_for_signer(attributes, "sign", signer):
             raise attributes.refuse(f'user not permitted to sign requests with signerName "{signer}"')
-
-
-class CertificateSubjectRestriction(Plugin):
-    """Judges new requests."""
-
-    async def validate(self, document: Document, attributes: Attributes) -> None:
-        """Raises StatusError Forbidden. What cannot be read is for validation to refuse."""
-        if not attributes.creates(_PLURAL) or _signer(document) != _CLIENT_SIGNER:
-            return
-        try:
-            asked = x509.load_pem_x509_csr(base64.b64decode(document.get("spec", {}).get("request", "")))
-            organizations = asked.subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)
-        except (ValueError, TypeError, binascii.Error):
-            return
-        if any(each.value == _MASTERS for each in organizations):
-            raise attributes.refuse(f"use of {_CLIENT_SIGNER} signer with {_MASTERS} group is not allowed")
 
 
 def _signer(document: Document) -> str:
