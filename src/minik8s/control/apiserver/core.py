@@ -18,6 +18,7 @@ from minik8s.control.apiserver.admission.reader import ObjectReader
 from minik8s.control.apiserver.admission.resource_quota import ResourceQuota
 from minik8s.control.apiserver.admission.selection import QUOTA, AdmissionConfig
 from minik8s.control.apiserver.allocation import ServiceAddresses
+from minik8s.control.apiserver.asker import WebhookConfig
 from minik8s.control.apiserver.authn import assembly
 from minik8s.control.apiserver.authn.assembly import AuthenticationConfig
 from minik8s.control.apiserver.authn.requests import TokenRequests
@@ -27,7 +28,7 @@ from minik8s.control.apiserver.authz.escalation import EscalationCheck
 from minik8s.control.apiserver.authz.rbac import Policy
 from minik8s.control.apiserver.authz.reconcile import reconcile
 from minik8s.control.apiserver.authz.reviews import AccessReviews
-from minik8s.control.apiserver.authz.webhook import WebhookAuthorizer, WebhookConfig
+from minik8s.control.apiserver.authz.webhook import WebhookAuthorizer
 from minik8s.control.apiserver.bootstrap import bootstrap
 from minik8s.control.apiserver.compactor import Compactor
 from minik8s.control.apiserver.eviction import Evictions
@@ -99,7 +100,7 @@ class Core:
         self.remotes = Remotes()
         self.aggregator = Aggregator(self.cache, looks, rng.choice)
         self._looks = looks
-        self.authenticator = assembly.build(config.authentication, looks, self.authorizer, clock=clock)
+        self.authenticator = assembly.build(config.authentication, looks, self.authorizer, clock=clock, rng=rng)
         self._store = store
         self._rng = rng
         self._answer_reviews(looks)
