@@ -532,6 +532,8 @@ def test_what_a_bundle_must_be(tmp_path):
                         "uid": st.sampled_from(["u", 7]),
                         "allowed": st.sampled_from([True, False, "yes", None]),
                         "status": st.sampled_from(
+                            [{}, [], {"code": "x", "message": 1}, {"details": 7}, {"details": {"causes": [1]}}, None]
+                        ),
                             [{}, [], {"code": "x", "message": 1}, {"details": 7}, {"details": {"causes": [1]}}]
                         ),
                         "patch": st.sampled_from(["W10=", "!", "e30=", "W1tdXQ==", 7, ""]),
