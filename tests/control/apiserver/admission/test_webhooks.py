@@ -534,8 +534,6 @@ def test_what_a_bundle_must_be(tmp_path):
                         "status": st.sampled_from(
                             [{}, [], {"code": "x", "message": 1}, {"details": 7}, {"details": {"causes": [1]}}, None]
                         ),
-                            [{}, [], {"code": "x", "message": 1}, {"details": 7}, {"details": {"causes": [1]}}]
-                        ),
                         "patch": st.sampled_from(["W10=", "!", "e30=", "W1tdXQ==", 7, ""]),
                         "patchType": st.sampled_from(["JSONPatch", "Merge", ""]),
                         "warnings": st.sampled_from([["a"], "a", [1], None]),
