@@ -49,7 +49,8 @@ class Stage(Cluster):
     def apiserver_line(self, **flags: object) -> list[str]:
         users = self.directory / "users.csv"
         users.write_text(f'{TOKEN},admin,uid-admin,"system:masters"\n')
-        return super().apiserver_line(token_auth_file=users, service_cluster_ip_range="10.96.0.0/16", **flags)
+        given = {"token_auth_file": users, "service_cluster_ip_range": "10.96.0.0/16", "disable_admission_plugins": ""}
+        return super().apiserver_line(**(given | flags))
 
     def set(self) -> None:
         """Make the node, and what controllers make of the namespace."""
