@@ -8,6 +8,7 @@ import contextlib
 import random
 import re
 from asyncio import sleep
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_network
 
@@ -67,6 +68,8 @@ class CoreConfig:
     authorization_webhook: WebhookConfig | None = None  # whom mode Webhook asks
     authentication: AuthenticationConfig = field(default_factory=AuthenticationConfig)
     admission: AdmissionConfig = field(default_factory=AdmissionConfig)
+    # What servers of APIServices must know: the data of a ConfigMap they read. Empty: nothing.
+    extension_authentication: Mapping[str, str] = field(default_factory=dict)
     has_api_services: bool = False  # whether APIServices are kept: registered for what is served, checked for others
     compaction_interval_s: float = 300.0
     watch_cache: WatchCacheConfig = field(default_factory=WatchCacheConfig)
@@ -92,7 +95,10 @@ class Core:
         looks = ObjectReader(self.registry, self.cache, resources.STORED)
         self.webhooks = WebhookClient(looks, rng=rng)
         builtin = config.admission.chain(self.authorizer)
-        asked = dynamic.plugins(self.cache, self.served, self.webhooks, self.authorizer, before=builtin, rng=rng)
+        is_on = config.admission.is_on
+        asked = dynamic.plugins(
+            self.cache, self.served, self.webhooks, self.authorizer, before=builtin, rng=rng, is_on=is_on
+        )
         chain = (*builtin, *asked, addresses, EscalationCheck(self.authorizer, policy))
         quota = ResourceQuota(clock) if config.admission.is_on(QUOTA) else None
         pipeline = Pipeline(self.registry, leases, looks, chain, quota=quota, clock=clock, rng=rng)
@@ -155,7 +161,14 @@ class Core:
     def _api_services(self) -> ApiServiceKeeper:
         handler = self.api.as_user(authn.SERVER)
         keeper = ApiServiceKeeper(
-            self.served, self.aggregator, self.remotes, handler, self._looks, clock=self.clock, rng=self._rng
+            self.served,
+            self.aggregator,
+            self.remotes,
+            handler,
+            self._looks,
+            told=self.config.extension_authentication,
+            clock=self.clock,
+            rng=self._rng,
         )
         self.definitions.listeners.append(keeper.changed.set)
         return keeper
@@ -175,7 +188,7 @@ class Core:
                     secure_port=self.config.secure_port,
                 )
                 if "RBAC" in self.config.authorization_modes:
-                    await reconcile(handler)
+                    await reconcile(handler, self.registry)
                 self.is_bootstrapped = True
             except StatusError as error:
                 log.warning("cannot create the first objects yet", error=error.message)
