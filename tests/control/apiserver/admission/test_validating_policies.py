@@ -8,7 +8,9 @@ import pytest
 from control.apiserver.harness import ADMIN, local_api, scenario
 from control.apiserver.test_pipeline import DEPLOYMENT, Client, refused
 from minik8s.api.request import Request
+from minik8s.control.apiserver.admission.selection import AdmissionConfig
 from minik8s.control.apiserver.authn import User
+from minik8s.control.apiserver.core import CoreConfig
 
 GROUP = "admissionregistration.k8s.io"
 CONFIG_MAPS = {"apiGroups": [""], "apiVersions": ["v1"], "resources": ["configmaps"], "operations": ["*"]}
@@ -175,6 +177,13 @@ async def test_actions_warn_and_audit(api, client):
         "expressionIndex": 0,
         "validationActions": ["Warn", "Audit"],
     }
+
+
+@scenario
+async def test_the_plugin_can_be_switched_off():
+    async with local_api(config=CoreConfig(admission=AdmissionConfig(disabled=["ValidatingAdmissionPolicy"]))) as api:
+        await install(api, policy("false"))
+        await Client(api).create("configmaps", CONFIG_MAP)
 
 
 @world

@@ -10,6 +10,8 @@ from minik8s.control.apiserver.admission.pod_security import PodSecurity, PodSec
 from minik8s.control.apiserver.authz.attributes import Authorizer
 
 QUOTA = "ResourceQuota"  # no link of the chain, but a step after it
+# What users bring; made by `dynamic.assembly`.
+DYNAMIC = frozenset(f"{mode}Admission{kind}" for mode in ("Mutating", "Validating") for kind in ("Policy", "Webhook"))
 _LOOPBACK = "LoopbackEndpoints"
 # Parts of the API rather than choices: upstream does this outside of admission.
 _NOT_A_CHOICE = frozenset({"CertificateRequester", _LOOPBACK})
@@ -42,7 +44,7 @@ class AdmissionConfig:
 
 def names() -> list[str]:
     """All names there are to choose from, sorted."""
-    return sorted({type(plugin).__name__ for plugin in ALL} - _NOT_A_CHOICE | {QUOTA})
+    return sorted({type(plugin).__name__ for plugin in ALL} - _NOT_A_CHOICE | DYNAMIC | {QUOTA})
 
 
 def check(enabled: Sequence[str], disabled: Sequence[str]) -> None:
