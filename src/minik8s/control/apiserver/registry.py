@@ -15,7 +15,7 @@ never sent twice: the key is read until our bytes show up. What stays unproven i
 import asyncio
 import random
 from asyncio import sleep
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -190,6 +190,20 @@ class Registry:
         if response.succeeded:
             return Stored(key, value, response.header.revision, response.header.revision, 1)
         raise _refusal(response, claims, expected=None)
+
+    async def create_all(self, documents: Mapping[bytes, Document]) -> bool:
+        """Create objects (at most 128) by their keys in one transaction; False, and none is made, if any is there.
+
+        Not sent again when its outcome is unknown: that is a StatusError, and whoever repeats it finds out.
+        """
+        puts = [rpc.PutRequest(key=key, value=self._encode(document)) for key, document in documents.items()]
+        txn = rpc.TxnRequest(
+            compare=[_is_at(key, 0) for key in documents], success=[rpc.RequestOp(request_put=put) for put in puts]
+        )
+        try:
+            return bool((await self.store.txn(txn)).succeeded)
+        except StoreError as error:
+            raise _status_error(error) from error
 
     async def update(
         self,
