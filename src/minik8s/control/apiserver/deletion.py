@@ -98,8 +98,8 @@ def warnings_of(resource: Resource, options: Options) -> list[str]:
 
 
 def is_only_accepted(options: Options) -> bool:
-    """Whether a deletion that has only begun is answered by 202: of those that wait for dependents."""
-    return options.orphanDependents is False or options.propagationPolicy == "Foreground"
+    """Whether a deletion that has only begun is answered by 202: as upstream, of clients that asked in the old way."""
+    return options.orphanDependents is False
 
 
 def check_preconditions(resource: Resource, document: Document, options: Options) -> None:
