@@ -67,12 +67,12 @@ def test_a_recorded_run_is_answered_alike(found: dict[str, list[Difference]], la
     left = [each for each in found[label] if not any(rule.covers(each) for rule in accepted() + pending())]
     assert not left, "\n" + "\n".join(map(str, left))
     waiting = {rule.reason for each in found[label] for rule in pending() if rule.covers(each)}
-    if waiting - {rule.reason for rule in pending() if not rule.labels}:
+    if waiting:
         pytest.skip(f"not yet: {', '.join(sorted(waiting))}")
 
 
-def test_what_is_accepted_still_differs(found: dict[str, list[Difference]]):
-    assert not _unused(accepted(), found)
+def test_what_may_differ_still_does(found: dict[str, list[Difference]]):
+    assert not _unused(accepted() + pending(), found)
     assert len(accepted()) <= ACCEPTED_MAX
 
 
