@@ -45,9 +45,9 @@ class Api:
         """The API as one user sees it: a client Transport."""
         return Handler(self, user)
 
-    async def authorize(self, attributes: authz.Attributes) -> None:
-        """Raises StatusError Forbidden unless the user may."""
-        await authz.require(self.authorizer, attributes)
+    async def authorize(self, attributes: authz.Attributes, annotations: dict[str, str] | None = None) -> None:
+        """Raises StatusError Forbidden unless the user may. `annotations` are told, for the audit log."""
+        await authz.require(self.authorizer, attributes, annotations)
 
     def find(self, group: str, version: str, plural: str) -> Resource:
         """A served resource. Raises StatusError NotFound."""
@@ -106,7 +106,7 @@ class Handler:
 
     async def resolve(self, request: Request) -> Resource:
         """The resource, once it is clear that the user may. Raises StatusError Forbidden, NotFound."""
-        await self._api.authorize(authz.of_request(self._user, request))
+        await self._api.authorize(authz.of_request(self._user, request), request.annotations)
         resource = await self._api.look_up(request.group, request.version, request.resource)
         if request.subresource and request.subresource not in resource.subresources:
             raise errors.unknown_path()

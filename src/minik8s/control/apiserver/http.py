@@ -115,18 +115,18 @@ class _Face:
         async with self._parts.calls.serving(attributes, request, origin, audit_id) as call:
             answer: web.StreamResponse
             if remote := self._remote(http.path):
-                await self._parts.api.authorize(attributes)
+                await self._parts.api.authorize(attributes, call.annotations)
                 answer = await self._pass_on(http, user, remote)
             elif request is None:
-                answer = await self._document(http, attributes)
+                answer = await self._document(http, attributes, call)
             else:
                 answer = await self._resource(http, user, request, call)
             call.code = answer.status
         return answer
 
-    async def _document(self, http: web.Request, attributes: Attributes) -> web.Response:
+    async def _document(self, http: web.Request, attributes: Attributes, call: Call) -> web.Response:
         """Discovery, OpenAPI, /version, health, metrics."""
-        await self._parts.api.authorize(attributes)
+        await self._parts.api.authorize(attributes, call.annotations)
         if http.method not in ("GET", "HEAD"):
             raise errors.method_not_allowed()
         if http.path.startswith(_HEALTH):

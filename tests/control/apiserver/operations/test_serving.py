@@ -104,6 +104,9 @@ async def test_the_audit_log_tells_who_did_what_over_either_face(world, tmp_path
         ("list", "ResponseComplete", 403),
         ("list", "ResponseComplete", 401),
     } <= codes
+    assert created["annotations"]["authorization.k8s.io/decision"] == "allow"
+    refused = [event["annotations"] for event in events if event["responseStatus"]["code"] == 403]
+    assert [each["authorization.k8s.io/decision"] for each in refused] == ["forbid"]
     assert not any("/readyz" in event["requestURI"] for event in events)
     assert "wrong" not in path.read_text()
 

@@ -125,9 +125,15 @@ def _quoted(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
 
 
-async def require(authorizer: Authorizer, attributes: Attributes) -> None:
-    """Raises StatusError Forbidden unless it is allowed; InternalError if that could not be found out."""
+async def require(authorizer: Authorizer, attributes: Attributes, annotations: dict[str, str] | None = None) -> None:
+    """Raises StatusError Forbidden unless it is allowed; InternalError if that could not be found out.
+
+    `annotations` are told what was decided, for the audit log.
+    """
     verdict = await authorizer.authorize(attributes)
+    if annotations is not None:
+        annotations["authorization.k8s.io/decision"] = "allow" if verdict.is_allowed else "forbid"
+        annotations["authorization.k8s.io/reason"] = verdict.reason
     if verdict.is_allowed:
         return
     if verdict.error:
