@@ -65,7 +65,7 @@ async def test_policies_judge_custom_objects_by_custom_parameters():
         await define(api.as_user(ADMIN), definition(*TWO))
         await create(api, gadget("limits", count=3))
         body = test_validating_policies.policy(
-            "object.spec.count <= params\.spec\.count",
+            "object.spec.count <= params.spec.count",
             rules=[RULE],
             paramKind={"apiVersion": "example.com/v2", "kind": "Gadget"},
         )
