@@ -98,6 +98,8 @@ def command(
             authentication=who,
             admission=admission(flags),
             has_api_services=True,
+            event_ttl_s=flags["event_ttl"],
+            compaction_interval_s=flags["etcd_compaction_interval"],
             extension_authentication=told,
         ),
         **operations(flags),

@@ -71,7 +71,8 @@ class CoreConfig:
     # What servers of APIServices must know: the data of a ConfigMap they read. Empty: nothing.
     extension_authentication: Mapping[str, str] = field(default_factory=dict)
     has_api_services: bool = False  # whether APIServices are kept: registered for what is served, checked for others
-    compaction_interval_s: float = 300.0
+    compaction_interval_s: float = 300.0  # 0: somebody else compacts the store
+    event_ttl_s: float = 3600.0  # how long Events live; 0: for ever
     watch_cache: WatchCacheConfig = field(default_factory=WatchCacheConfig)
 
 
@@ -91,7 +92,7 @@ class Core:
         webhook = WebhookAuthorizer(decider, clock=clock, rng=rng) if decider else None
         self.authorizer = modes.build(config.authorization_modes, self.cache, policy, webhook)
         addresses = ServiceAddresses(service_cidr=config.service_cidr, random=rng)
-        leases = Leases(store, clock=clock)
+        leases = Leases(store, clock=clock, event_ttl_s=config.event_ttl_s)
         looks = ObjectReader(self.registry, self.cache, resources.STORED)
         self.webhooks = WebhookClient(looks, rng=rng)
         builtin = config.admission.chain(self.authorizer)
