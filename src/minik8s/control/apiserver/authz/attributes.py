@@ -94,7 +94,8 @@ def of_request(user: User, request: Request) -> Attributes:
         request.version,
         request.resource,
         request.subresource,
-        request.namespace,
+        # As upstream: a namespace is in itself, so that a role in it may let one read it.
+        request.name if request.resource == "namespaces" and not request.group else request.namespace,
         request.name,
     )
     if request.query and request.verb in _OF_COLLECTIONS:
