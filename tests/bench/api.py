@@ -84,7 +84,8 @@ class Api:
             await self._ready()
             yield self
         finally:
-            self.process.kill()
+            if self.process.returncode is None:
+                self.process.kill()
             await self.process.wait()
 
     async def _ready(self) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from minik8s.cli.admission_flags import admission, admission_flags
+from minik8s.cli.aggregation_flags import aggregation_flags, extension_authentication, front_proxy_identity
 from minik8s.cli.authentication_flags import authentication, authentication_flags
 from minik8s.cli.authorization_flags import authorization, authorization_flags
 from minik8s.cli.operations_flags import operations, operations_flags
@@ -37,6 +38,7 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--kubelet-certificate-authority", type=_FILE, help="Authority that signed the kubelets' certificates.")
 @click.option("--kubelet-client-certificate", type=_FILE, help="Our client certificate for kubelets.")
 @click.option("--kubelet-client-key", type=_FILE, help="Its key.")
+@aggregation_flags
 @authentication_flags
 @authorization_flags
 @admission_flags
@@ -75,6 +77,8 @@ def command(
         "--kubelet-client-", kubelet_client_certificate, kubelet_client_key, kubelet_certificate_authority
     )
     proxy_ca_file = flags["requestheader_client_ca_file"]
+    front_proxy = front_proxy_identity(flags, client_ca_file)
+    told = extension_authentication(flags, client_ca_file)
     who = authentication(flags, client_ca_file)
     asked, webhook = authorization(flags)
     config = Config(
@@ -84,6 +88,7 @@ def command(
         secure_port=secure_port,
         grpc_port=grpc_port,
         kubelet_identity=kubelet_identity,
+        front_proxy_identity=front_proxy,
         core=CoreConfig(
             service_cidr=_network(service_cluster_ip_range),
             bind_address=bind_address,
@@ -92,6 +97,10 @@ def command(
             authorization_webhook=webhook,
             authentication=who,
             admission=admission(flags),
+            has_api_services=True,
+            event_ttl_s=flags["event_ttl"],
+            compaction_interval_s=flags["etcd_compaction_interval"],
+            extension_authentication=told,
         ),
         **operations(flags),
     )

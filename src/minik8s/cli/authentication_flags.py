@@ -8,7 +8,9 @@ from typing import Any
 import click
 from cryptography import x509
 
+from minik8s.cli.authorization_flags import parse_webhook
 from minik8s.cli.client_flags import DURATION
+from minik8s.control.apiserver.asker import WebhookConfig
 from minik8s.control.apiserver.authn import tokenfile
 from minik8s.control.apiserver.authn.accounts import AccountConfig
 from minik8s.control.apiserver.authn.assembly import AuthenticationConfig
@@ -84,6 +86,17 @@ _FLAGS = (
     click.option("--oidc-ca-file", type=_FILE, help="Authority of the issuer's certificate.  [default: the machine's]"),
     click.option("--authentication-config", type=_FILE, help="An AuthenticationConfiguration with jwt issuers."),
     click.option(
+        "--authentication-token-webhook-config-file", type=_FILE, help="Kubeconfig of a webhook that knows tokens."
+    ),
+    click.option("--authentication-token-webhook-cache-ttl", type=DURATION, default="2m", show_default=True),
+    click.option(
+        "--authentication-token-webhook-version",
+        type=click.Choice(["v1"]),
+        default="v1",
+        show_default=True,
+        help="Version of the TokenReview.",
+    ),
+    click.option(
         "--requestheader-client-ca-file", type=_FILE, help="Authority that signs the certificates of front proxies."
     ),
     click.option(
@@ -127,6 +140,7 @@ def _authentication(flags: dict[str, Any], client_ca_file: Path) -> Authenticati
         front_proxy=front_proxy,
         token_file=tokenfile.load(token_file) if token_file else None,
         issuers=_issuers(flags),
+        webhook=_webhook(flags),
         are_bootstrap_tokens_enabled=flags.pop("enable_bootstrap_token_auth"),
         is_anonymous_allowed=flags.pop("anonymous_auth"),
     )
@@ -157,6 +171,20 @@ def _issuers(flags: dict[str, Any]) -> tuple[JwtConfig, ...]:
     except (OSError, ValueError, ssl.SSLError) as error:
         raise StartError(f"cannot use the configuration of token issuers: {error}") from error
     return found
+
+
+def _webhook(flags: dict[str, Any]) -> WebhookConfig | None:
+    path: Path | None = flags.pop("authentication_token_webhook_config_file")
+    ttl_s: float = flags.pop("authentication_token_webhook_cache_ttl")
+    flags.pop("authentication_token_webhook_version")
+    if path is None:
+        return None
+    from minik8s.control.apiserver import yaml_body
+
+    try:
+        return parse_webhook(yaml_body.load(path.read_bytes()), path.parent, allowed_ttl_s=ttl_s, denied_ttl_s=ttl_s)
+    except (ValueError, TypeError, KeyError, OSError) as error:
+        raise StartError(f"--authentication-token-webhook-config-file: {error}") from error
 
 
 def _accounts(flags: dict[str, Any]) -> AccountConfig:

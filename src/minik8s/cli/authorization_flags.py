@@ -11,8 +11,8 @@ from typing import Any
 import click
 
 from minik8s.cli.client_flags import DURATION
+from minik8s.control.apiserver.asker import WebhookConfig
 from minik8s.control.apiserver.authz import modes
-from minik8s.control.apiserver.authz.webhook import WebhookConfig
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 

@@ -11,6 +11,8 @@ from minik8s.cli.cluster import Cluster
 from minik8s.kit import jws
 from minik8s.kit.tls import Authority, Identity, write_private
 
+FRONT_PROXY = "front-proxy-client"
+"""Whom servers of APIServices believe who calls."""
 _LOOPBACK = ("127.0.0.1", "localhost")
 _USERS = {
     # File: the user its certificate names (docs: shared conventions; the apiserver's authorization table knows them).
@@ -32,6 +34,7 @@ class Certificates:
     def issue_all(self) -> None:
         """Make everything that is missing."""
         self.accounts_key(), self.admin(), self.apiserver(), self.kubelet_client(), self.store_client()
+        self.front_proxy()
         for name in self._cluster.store_names:
             self.store(name)
         for name in _USERS:
@@ -53,6 +56,10 @@ class Certificates:
         """What API servers show to kubelets."""
         user, groups = "kube-apiserver-kubelet-client", ["system:masters"]
         return self._kubernetes.issue("apiserver-kubelet-client", user=user, groups=groups)
+
+    def front_proxy(self) -> Identity:
+        """What API servers show to servers of APIServices, and the authority of such certificates: one of its own."""
+        return Authority(self._directory, "front-proxy-ca").issue("front-proxy-client", user=FRONT_PROXY)
 
     def accounts_key(self) -> Path:
         """The key that signs ServiceAccounts' tokens, as kubeadm calls it. All API servers and controllers share it."""

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from minik8s.cli.addresses import claim_name
-from minik8s.cli.certificates import Certificates
+from minik8s.cli.certificates import FRONT_PROXY, Certificates
 from minik8s.cli.cluster import Cluster
 from minik8s.cli.supervisor import Plan, Task
 from minik8s.kit.tls import Identity
@@ -84,6 +84,7 @@ class _Layout:
     def _apiserver(self, name: str) -> Task:
         certificates = self._certificates
         serving, kubelet_client = certificates.apiserver(), certificates.kubelet_client()
+        front_proxy = certificates.front_proxy()
         flags: Flags = {"etcd-servers": ",".join(self._cluster.store_urls)}
         if store := certificates.store_client():
             flags |= {"etcd-cafile": store.ca_file, "etcd-certfile": store.cert_file, "etcd-keyfile": store.key_file}
@@ -97,6 +98,10 @@ class _Layout:
             "service-account-signing-key-file": certificates.accounts_key(),
             "service-cluster-ip-range": self._cluster.service_cidr,
             "allow-loopback-endpoints": None,  # Pods of the process engine live on 127.0.0.0/8.
+            "requestheader-client-ca-file": front_proxy.ca_file,
+            "requestheader-allowed-names": FRONT_PROXY,
+            "proxy-client-cert-file": front_proxy.cert_file,
+            "proxy-client-key-file": front_proxy.key_file,
             "kubelet-certificate-authority": kubelet_client.ca_file,
             "kubelet-client-certificate": kubelet_client.cert_file,
             "kubelet-client-key": kubelet_client.key_file,

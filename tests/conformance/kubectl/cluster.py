@@ -51,7 +51,7 @@ class Cluster:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        authority = Authority(directory, "ca")
+        self.authority = authority = Authority(directory, "ca")
         self.serving = authority.issue("serving", user="kube-apiserver", hosts=["127.0.0.1", "localhost"])
         self.admin = authority.issue("admin", user="kubernetes-admin", groups=["system:masters"])
         self.stranger = authority.issue("stranger", user="bob")

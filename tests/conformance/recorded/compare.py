@@ -10,6 +10,7 @@ from .recording import Cut, CutList
 ABSENT = "<absent>"
 _UID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
+_TOKEN_VOLUME = re.compile(r"kube-api-access-\w{5}")
 _AGE = re.compile(r"(\d+[smhd]){1,2}|<unknown>|<invalid>")
 _REVISIONS = frozenset({"resourceVersion", "rv"})
 # Upstream's come in the order of a Go map.
@@ -81,7 +82,7 @@ def _name(value: Any) -> Any:
     if "fieldsType" in value:  # Of managedFields, whose order is that of their times.
         return " ".join(str(value.get(key, "")) for key in ("manager", "operation", "subresource")).strip()
     name = value.get("name", (value.get("metadata") or {}).get("name"))
-    return name if isinstance(name, str) else None
+    return _TOKEN_VOLUME.sub("kube-api-access-<random>", name) if isinstance(name, str) else None
 
 
 def without_zeros(tree: Any) -> Any:
@@ -113,7 +114,7 @@ def _equal(recorded: Any, ours: Any, path: str) -> bool:
 
 
 def _normal(text: str) -> str:
-    text = _TIME.sub("<time>", _UID.sub("<uid>", text))
+    text = _TOKEN_VOLUME.sub("kube-api-access-<random>", _TIME.sub("<time>", _UID.sub("<uid>", text)))
     return "<age>" if _AGE.fullmatch(text) else text
 
 

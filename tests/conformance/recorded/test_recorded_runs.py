@@ -49,7 +49,8 @@ class Stage(Cluster):
     def apiserver_line(self, **flags: object) -> list[str]:
         users = self.directory / "users.csv"
         users.write_text(f'{TOKEN},admin,uid-admin,"system:masters"\n')
-        return super().apiserver_line(token_auth_file=users, service_cluster_ip_range="10.96.0.0/16", **flags)
+        given = {"token_auth_file": users, "service_cluster_ip_range": "10.96.0.0/16", "disable_admission_plugins": ""}
+        return super().apiserver_line(**(given | flags))
 
     def set(self) -> None:
         """Make the node, and what controllers make of the namespace."""
@@ -66,12 +67,12 @@ def test_a_recorded_run_is_answered_alike(found: dict[str, list[Difference]], la
     left = [each for each in found[label] if not any(rule.covers(each) for rule in accepted() + pending())]
     assert not left, "\n" + "\n".join(map(str, left))
     waiting = {rule.reason for each in found[label] for rule in pending() if rule.covers(each)}
-    if waiting - {rule.reason for rule in pending() if not rule.labels}:
+    if waiting:
         pytest.skip(f"not yet: {', '.join(sorted(waiting))}")
 
 
-def test_what_is_accepted_still_differs(found: dict[str, list[Difference]]):
-    assert not _unused(accepted(), found)
+def test_what_may_differ_still_does(found: dict[str, list[Difference]]):
+    assert not _unused(accepted() + pending(), found)
     assert len(accepted()) <= ACCEPTED_MAX
 
 

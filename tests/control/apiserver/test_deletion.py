@@ -7,7 +7,7 @@ import pytest
 
 from minik8s.api.errors import StatusError
 from minik8s.api.request import Request
-from minik8s.control.apiserver import deletion
+from minik8s.control.apiserver import deletion, resources
 from minik8s.control.apiserver.deletion import Options, Preconditions
 from minik8s.control.apiserver.resources import CONFIGMAPS, DEPLOYMENTS, NAMESPACES, PODS
 
@@ -167,3 +167,45 @@ def test_options_that_make_no_sense_are_refused(body, query, code):
     with pytest.raises(StatusError) as caught:
         parse(body, **query)
     assert caught.value.code == code
+
+
+@pytest.mark.parametrize("kind", ["Job", "ReplicationController"])
+@pytest.mark.parametrize(
+    ("given", "finalizers"),
+    [
+        ({}, [deletion.ORPHAN]),
+        ({"propagationPolicy": "Background"}, None),
+        ({"orphanDependents": False}, None),
+        ({"propagationPolicy": "Foreground"}, [deletion.FOREGROUND]),
+    ],
+    ids=str,
+)
+def test_dependents_of_old_kinds_stay_unless_the_client_says_otherwise(kind, given, finalizers):
+    resource = next(each for each in resources.ALL if each.kind == kind)
+    document = {"kind": kind, "metadata": {"name": "a", "uid": "u"}, "spec": {}}
+    verdict = deletion.delete(resource, document, parse({"kind": "DeleteOptions", **given}), 0.0)
+    assert (verdict.document["metadata"].get("finalizers"), verdict.is_gone) == (finalizers, finalizers is None)
+
+
+def test_a_job_whose_pods_stay_is_deleted_with_a_warning():
+    jobs = next(each for each in resources.ALL if each.kind == "Job")
+    assert "child pods are preserved by default" in deletion.warnings_of(jobs, parse({"kind": "DeleteOptions"}))[0]
+    assert deletion.warnings_of(jobs, parse({"kind": "DeleteOptions", "propagationPolicy": "Orphan"})) == []
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (
+            {"propagationPolicy": "Sideways"},
+            'propagationPolicy: Unsupported value: "Sideways": '
+            'supported values: "Foreground", "Background", "Orphan", "nil"',
+        ),
+        ({"dryRun": ["Some"]}, 'dryRun: Unsupported value: "Some": supported values: "All"'),
+    ],
+    ids=str,
+)
+def test_options_that_make_no_sense_are_refused_in_upstreams_words(given, message):
+    with pytest.raises(StatusError) as caught:
+        parse({"kind": "DeleteOptions", **given})
+    assert caught.value.message == f'DeleteOptions.meta.k8s.io "" is invalid: {message}'

@@ -7,7 +7,7 @@ import pytest
 
 from minik8s.api.errors import StatusError
 from minik8s.control.apiserver import registry
-from minik8s.control.apiserver.registry import ClaimTaken, Registry, Superseded
+from minik8s.control.apiserver.registry import ClaimTaken, Overtaken, Registry, Rewrite, Superseded
 from minik8s.control.apiserver.resources import CONFIGMAPS, NODES, SERVICES
 
 from .faults import LOST_AFTER, LOST_BEFORE, FaultyStore
@@ -178,3 +178,35 @@ async def test_pages_are_of_one_revision():
         rest = await objects.page(prefix, start=first.items[-1].key + b"\0", revision=first.revision)
         names = [each.key.rpartition(b"/")[2] for each in first.items + rest.items]
         assert (names, first.remaining) == ([b"a", b"b", b"c", b"d", b"e"], 3)
+
+
+@scenario
+async def test_another_object_is_replaced_in_the_same_transaction_or_nothing_is():
+    beside_key = registry.key_of(CONFIGMAPS, "default", "b")
+    async with local_store() as store:
+        objects = made(store)
+        other = await objects.create(beside_key, document(used="0"))
+        change = Rewrite(beside_key, other.revision, document(used="1"))
+        created = await objects.create(KEY, document(x="1"), beside=[change])
+        after = await objects.get(beside_key)
+        assert (after.document()["data"], after.revision) == ({"used": "1"}, created.revision)
+        with pytest.raises(Overtaken):
+            await objects.update(created, document(x="2"), beside=[change])
+        with pytest.raises(Superseded):
+            await objects.create(KEY, document(x="3"), beside=[change])
+        assert (await objects.get(KEY)) == created
+        assert (await objects.get(beside_key)) == after
+
+
+@pytest.mark.parametrize("fault", [LOST_BEFORE, LOST_AFTER])
+@scenario
+async def test_what_is_replaced_beside_a_write_of_unknown_outcome_is_replaced_once(fault):
+    beside_key = registry.key_of(CONFIGMAPS, "default", "b")
+    async with local_store() as store:
+        calm = made(store)
+        other = await calm.create(beside_key, document(used="0"))
+        first = await calm.create(KEY, document(x="1"))
+        faulty = made(FaultyStore(store, {1: fault}))
+        await faulty.update(first, document(x="2"), beside=[Rewrite(beside_key, other.revision, document(used="1"))])
+        after = await calm.get(beside_key)
+        assert (after.document()["data"], after.version) == ({"used": "1"}, 2)

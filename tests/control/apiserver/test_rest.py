@@ -85,3 +85,20 @@ def test_a_watch_of_tables_names_the_columns_once():
 def test_a_failure_in_a_watch_stays_a_status():
     line = rest.event_renderer(rest.Shape("Table"), CONFIGMAPS, REQUEST, lambda: 0.0)
     assert json.loads(line(WatchEvent("ERROR", b'{"kind":"Status"}', 0)))["object"] == {"kind": "Status"}
+
+
+def test_a_table_is_made_once_however_many_watch_it(monkeypatch):
+    made = []
+    table = rest.printers.table
+    monkeypatch.setattr(rest.printers, "table", lambda *args, **more: made.append(1) or table(*args, **more))
+    lines = rest.LineCache()
+    watches = [rest.event_renderer(rest.Shape("Table"), CONFIGMAPS, REQUEST, lambda: 0.0, lines) for _ in range(50)]
+    body = json.dumps(OBJECT).encode()
+    events = [WatchEvent("ADDED", body, number) for number in range(3)]
+    seen = {tuple(line(event) for event in events) for line in watches}
+    assert (len(made), len(seen)) == (3, 1)
+    large = b'{"metadata":{"annotations":{"a":"%b"}}}' % (b"x" * 1_000_000)
+    partial = rest.event_renderer(rest.Shape("PartialObjectMetadata"), CONFIGMAPS, REQUEST, lambda: 0.0, lines)
+    for number in range(10):
+        partial(WatchEvent("MODIFIED", large, number))
+    assert sum(len(line) for _, line in lines._lines.values()) < 4 * 1024 * 1024

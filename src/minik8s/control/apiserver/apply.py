@@ -171,7 +171,7 @@ def _with_last_applied(merged: Document, config: Document) -> Document:
 
 def _named(config: Document) -> str:
     metadata = config["metadata"]
-    name = "/".join(filter(None, (metadata.get("namespace", ""), metadata.get("name", ""))))
+    name = "/".join(str(part) for part in (metadata.get("namespace"), metadata.get("name")) if part)
     api_version = config["apiVersion"] if "/" in config["apiVersion"] else "/" + config["apiVersion"]
     return f"{name}; {api_version}, Kind={config.get('kind', '')}"
 

@@ -41,6 +41,10 @@ class Call:
     def __init__(self, request: Request | None, trail: Trail | None) -> None:
         self.request = request
         self.code = 200
+        # What is to be said of it in the audit log: by authorization and admission, through the request.
+        self.annotations: dict[str, str] = request.annotations if request else {}
+        if trail:
+            trail.annotations = self.annotations
         self._trail = trail
 
     def received(self, request: Request) -> None:
@@ -84,8 +88,6 @@ class Calls:
         if self._audit:
             await self._audit.room()
             trail = self._audit.begin(attributes, origin, audit_id)
-        if trail and request:
-            trail.annotations = request.annotations
         call = Call(request, trail)
         is_long = is_long_running(request)
         started_s = self._clock.monotonic_s()

@@ -25,9 +25,9 @@ class Compactor:
         self._interval_s = interval_s
 
     async def run(self) -> None:
-        """Work until cancelled."""
+        """Work until cancelled; an interval of 0 leaves the store's history to others."""
         version, revision = 0, 0
-        while True:
+        while self._interval_s:
             await sleep(self._interval_s)
             try:
                 version, revision = await self._round(version, revision)

@@ -8,6 +8,7 @@ import contextlib
 import random
 import re
 from asyncio import sleep
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_network
 
@@ -18,6 +19,7 @@ from minik8s.control.apiserver.admission.reader import ObjectReader
 from minik8s.control.apiserver.admission.resource_quota import ResourceQuota
 from minik8s.control.apiserver.admission.selection import QUOTA, AdmissionConfig
 from minik8s.control.apiserver.allocation import ServiceAddresses
+from minik8s.control.apiserver.asker import WebhookConfig
 from minik8s.control.apiserver.authn import assembly
 from minik8s.control.apiserver.authn.assembly import AuthenticationConfig
 from minik8s.control.apiserver.authn.requests import TokenRequests
@@ -27,7 +29,7 @@ from minik8s.control.apiserver.authz.escalation import EscalationCheck
 from minik8s.control.apiserver.authz.rbac import Policy
 from minik8s.control.apiserver.authz.reconcile import reconcile
 from minik8s.control.apiserver.authz.reviews import AccessReviews
-from minik8s.control.apiserver.authz.webhook import WebhookAuthorizer, WebhookConfig
+from minik8s.control.apiserver.authz.webhook import WebhookAuthorizer
 from minik8s.control.apiserver.bootstrap import bootstrap
 from minik8s.control.apiserver.compactor import Compactor
 from minik8s.control.apiserver.eviction import Evictions
@@ -66,8 +68,11 @@ class CoreConfig:
     authorization_webhook: WebhookConfig | None = None  # whom mode Webhook asks
     authentication: AuthenticationConfig = field(default_factory=AuthenticationConfig)
     admission: AdmissionConfig = field(default_factory=AdmissionConfig)
+    # What servers of APIServices must know: the data of a ConfigMap they read. Empty: nothing.
+    extension_authentication: Mapping[str, str] = field(default_factory=dict)
     has_api_services: bool = False  # whether APIServices are kept: registered for what is served, checked for others
-    compaction_interval_s: float = 300.0
+    compaction_interval_s: float = 300.0  # 0: somebody else compacts the store
+    event_ttl_s: float = 3600.0  # how long Events live; 0: for ever
     watch_cache: WatchCacheConfig = field(default_factory=WatchCacheConfig)
 
 
@@ -87,11 +92,14 @@ class Core:
         webhook = WebhookAuthorizer(decider, clock=clock, rng=rng) if decider else None
         self.authorizer = modes.build(config.authorization_modes, self.cache, policy, webhook)
         addresses = ServiceAddresses(service_cidr=config.service_cidr, random=rng)
-        leases = Leases(store, clock=clock)
+        leases = Leases(store, clock=clock, event_ttl_s=config.event_ttl_s)
         looks = ObjectReader(self.registry, self.cache, resources.STORED)
         self.webhooks = WebhookClient(looks, rng=rng)
-        builtin = config.admission.chain()
-        asked = dynamic.plugins(self.cache, self.served, self.webhooks, self.authorizer, before=builtin, rng=rng)
+        builtin = config.admission.chain(self.authorizer)
+        is_on = config.admission.is_on
+        asked = dynamic.plugins(
+            self.cache, self.served, self.webhooks, self.authorizer, before=builtin, rng=rng, is_on=is_on
+        )
         chain = (*builtin, *asked, addresses, EscalationCheck(self.authorizer, policy))
         quota = ResourceQuota(clock) if config.admission.is_on(QUOTA) else None
         pipeline = Pipeline(self.registry, leases, looks, chain, quota=quota, clock=clock, rng=rng)
@@ -99,7 +107,7 @@ class Core:
         self.remotes = Remotes()
         self.aggregator = Aggregator(self.cache, looks, rng.choice)
         self._looks = looks
-        self.authenticator = assembly.build(config.authentication, looks, self.authorizer, clock=clock)
+        self.authenticator = assembly.build(config.authentication, looks, self.authorizer, clock=clock, rng=rng)
         self._store = store
         self._rng = rng
         self._answer_reviews(looks)
@@ -154,7 +162,14 @@ class Core:
     def _api_services(self) -> ApiServiceKeeper:
         handler = self.api.as_user(authn.SERVER)
         keeper = ApiServiceKeeper(
-            self.served, self.aggregator, self.remotes, handler, self._looks, clock=self.clock, rng=self._rng
+            self.served,
+            self.aggregator,
+            self.remotes,
+            handler,
+            self._looks,
+            told=self.config.extension_authentication,
+            clock=self.clock,
+            rng=self._rng,
         )
         self.definitions.listeners.append(keeper.changed.set)
         return keeper
@@ -174,7 +189,7 @@ class Core:
                     secure_port=self.config.secure_port,
                 )
                 if "RBAC" in self.config.authorization_modes:
-                    await reconcile(handler)
+                    await reconcile(handler, self.registry)
                 self.is_bootstrapped = True
             except StatusError as error:
                 log.warning("cannot create the first objects yet", error=error.message)

@@ -5,6 +5,7 @@ which cannot be undone, and goes when its grace is over (for pods: when the kube
 last finalizer is removed. As k8s.io/apiserver/pkg/registry/rest BeforeDelete and the store's deletion rules.
 """
 
+import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -18,6 +19,12 @@ from minik8s.control.apiserver.tree import copied
 
 ORPHAN = "orphan"
 FOREGROUND = "foregroundDeletion"
+# Kinds whose dependents stay unless the client says otherwise: from before there was a garbage collector.
+_ORPHANING = frozenset(("Job", "ReplicationController"))
+_JOB_WARNING = (
+    "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove them or set "
+    "propagationPolicy=Orphan to suppress this warning"
+)
 _POLICIES = {"Orphan": ORPHAN, "Foreground": FOREGROUND, "Background": ""}
 
 
@@ -63,11 +70,11 @@ def parse_options(request: Request) -> Options:
     if options.propagationPolicy is not None and options.orphanDependents is not None:
         raise _invalid("propagationPolicy", "orphanDependents and deletionPropagation cannot be both set")
     if options.propagationPolicy not in (None, *_POLICIES):
-        known = '"Background", "Foreground", "Orphan"'
-        message = f'Unsupported value: "{options.propagationPolicy}": supported values: {known}'
-        raise errors.invalid(
-            "DeleteOptions", "", "", [errors.Cause("FieldValueNotSupported", message, "propagationPolicy")]
-        )
+        known = '"Foreground", "Background", "Orphan", "nil"'
+        raise _unsupported("propagationPolicy", options.propagationPolicy or "", known)
+    for value in options.dryRun or ():
+        if value != "All":
+            raise _unsupported("dryRun", value, '"All"')
     return options
 
 
@@ -82,6 +89,17 @@ def _options_of_query(request: Request) -> Options:
         propagationPolicy=query.get("propagationPolicy"),
         orphanDependents=None if orphan is None else orphan in ("1", "true"),
     )
+
+
+def warnings_of(resource: Resource, options: Options) -> list[str]:
+    """What a client that asked for a deletion may not have meant."""
+    is_silent = options.propagationPolicy is None and options.orphanDependents is None
+    return [_JOB_WARNING] if resource.kind == "Job" and is_silent else []
+
+
+def is_only_accepted(options: Options) -> bool:
+    """Whether a deletion that has only begun is answered by 202: as upstream, of clients that asked in the old way."""
+    return options.orphanDependents is False
 
 
 def check_preconditions(resource: Resource, document: Document, options: Options) -> None:
@@ -110,7 +128,7 @@ def delete(resource: Resource, document: Document, options: Options, now_s: floa
         resource.prepare_delete(document)
     metadata = document["metadata"]
     grace_s = _grace_s(resource, document, options)
-    finalizers = _finalizers_after(metadata.get("finalizers") or [], options)
+    finalizers = _finalizers_after(resource.kind, metadata.get("finalizers") or [], options)
     is_deleting = "deletionTimestamp" in metadata
     if not finalizers and not _spec_finalizers(resource, document):
         if grace_s == 0:
@@ -175,12 +193,14 @@ def _grace_s(resource: Resource, document: Document, options: Options) -> int:
     return 1 if grace_s < 0 else grace_s  # as upstream: a negative grace is the shortest one
 
 
-def _finalizers_after(finalizers: list[str], options: Options) -> list[str]:
+def _finalizers_after(kind: str, finalizers: list[str], options: Options) -> list[str]:
     """The object's finalizers as the propagation policy wants them."""
     if options.orphanDependents is not None:
         policy = "Orphan" if options.orphanDependents else "Background"
     elif options.propagationPolicy is not None:
         policy = options.propagationPolicy
+    elif kind in _ORPHANING and ORPHAN not in finalizers and FOREGROUND not in finalizers:
+        policy = "Orphan"
     else:
         return list(finalizers)
     wanted = _POLICIES[policy]
@@ -194,7 +214,12 @@ def _spec_finalizers(resource: Resource, document: Document) -> list[str]:
 
 def _invalid(field: str, why: str) -> Exception:
     cause = errors.Cause("FieldValueInvalid", f"Invalid value: {why}", field)
-    return errors.invalid("DeleteOptions", "", "", [cause])
+    return errors.invalid("DeleteOptions", "meta.k8s.io", "", [cause])
+
+
+def _unsupported(field: str, value: str, known: str) -> Exception:
+    message = f"Unsupported value: {json.dumps(value)}: supported values: {known}"
+    return errors.invalid("DeleteOptions", "meta.k8s.io", "", [errors.Cause("FieldValueNotSupported", message, field)])
 
 
 def _timestamp(at_s: float) -> str:

@@ -13,7 +13,7 @@ import msgspec
 from minik8s.api import errors
 from minik8s.api.errors import StatusError
 from minik8s.api.request import Request, Response
-from minik8s.control.apiserver import ownership, versions, views
+from minik8s.control.apiserver import options, versions, views
 from minik8s.control.apiserver.authn import User
 from minik8s.control.apiserver.authz import attributes as authz
 from minik8s.control.apiserver.authz.attributes import Authorizer
@@ -45,9 +45,9 @@ class Api:
         """The API as one user sees it: a client Transport."""
         return Handler(self, user)
 
-    async def authorize(self, attributes: authz.Attributes) -> None:
-        """Raises StatusError Forbidden unless the user may."""
-        await authz.require(self.authorizer, attributes)
+    async def authorize(self, attributes: authz.Attributes, annotations: dict[str, str] | None = None) -> None:
+        """Raises StatusError Forbidden unless the user may. `annotations` are told, for the audit log."""
+        await authz.require(self.authorizer, attributes, annotations)
 
     def find(self, group: str, version: str, plural: str) -> Resource:
         """A served resource. Raises StatusError NotFound."""
@@ -75,8 +75,8 @@ class Handler:
         """Answer one call. Raises StatusError."""
         resource = await self.resolve(request)
         response = await self._answer(resource, request)
-        if resource.custom and resource.custom.deprecation:
-            response = replace(response, warnings=(*response.warnings, resource.custom.deprecation))
+        if resource.deprecation:
+            response = replace(response, warnings=(*response.warnings, resource.deprecation))
         return response
 
     async def _answer(self, resource: Resource, request: Request) -> Response:
@@ -106,7 +106,7 @@ class Handler:
 
     async def resolve(self, request: Request) -> Resource:
         """The resource, once it is clear that the user may. Raises StatusError Forbidden, NotFound."""
-        await self._api.authorize(authz.of_request(self._user, request))
+        await self._api.authorize(authz.of_request(self._user, request), request.annotations)
         resource = await self._api.look_up(request.group, request.version, request.resource)
         if request.subresource and request.subresource not in resource.subresources:
             raise errors.unknown_path()
@@ -140,8 +140,7 @@ class Handler:
         creating = authz.of_request(self._user, replace(request, verb="create"))
         may_create = partial(self._api.authorize, creating)
         pipeline, call = self._api.pipeline, Call(self._user, stored, request, resource, may_create)
-        _check_dry_run(request)
-        ownership.check_options(request)
+        options.check(request)
         name = f"{request.resource}/{request.subresource}" if request.subresource else request.resource
         if request.verb == "create" and (answer := self._api.answers.get((resource.group, name))):
             return await answer(call)
@@ -196,12 +195,3 @@ def _view(resource: Resource, subresource: str) -> View:
     if view is None:
         raise StatusError("MethodNotAllowed", f"{resource.plural}/{subresource} is not supported yet")
     return versions.shown_as(resource, view)
-
-
-def _check_dry_run(request: Request) -> None:
-    if request.query.get("dryRun", "") not in ("", "All"):
-        value = request.query["dryRun"]
-        cause = errors.Cause(
-            "FieldValueNotSupported", f'Unsupported value: "{value}": supported values: "All"', "dryRun"
-        )
-        raise errors.invalid("CreateOptions", "meta.k8s.io", "", [cause])

@@ -10,9 +10,9 @@ import asyncio
 from minik8s.api import errors
 from minik8s.api.errors import StatusError
 from minik8s.control.apiserver import registry
+from minik8s.control.apiserver.kindcache import entry_of
 from minik8s.control.apiserver.resource import Resource
 from minik8s.control.apiserver.storage import Store, StoreError
-from minik8s.control.apiserver.watchcache import entry_of
 from minik8s.control.apiserver.watchers import Change, Entry
 from minik8s.wire.etcd import rpc_pb2 as rpc
 

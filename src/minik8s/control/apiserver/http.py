@@ -28,6 +28,7 @@ from minik8s.control.apiserver.documents import Documents
 from minik8s.control.apiserver.extensions.aggregation import Aggregator, Remote, Unavailable, passed_back
 from minik8s.control.apiserver.freshness import Freshness
 from minik8s.control.apiserver.handler import Api
+from minik8s.control.apiserver.lines import LineCache
 from minik8s.control.apiserver.logs import KubeletClient
 from minik8s.control.apiserver.metrics import Metrics
 from minik8s.control.apiserver.versions import ConvertedWatcher
@@ -73,6 +74,7 @@ class _Face:
         self._clock = clock
         self._freshness = Freshness(clock)
         self._rng = rng
+        self._lines = LineCache()
 
     @web.middleware
     async def frame(
@@ -113,18 +115,18 @@ class _Face:
         async with self._parts.calls.serving(attributes, request, origin, audit_id) as call:
             answer: web.StreamResponse
             if remote := self._remote(http.path):
-                await self._parts.api.authorize(attributes)
+                await self._parts.api.authorize(attributes, call.annotations)
                 answer = await self._pass_on(http, user, remote)
             elif request is None:
-                answer = await self._document(http, attributes)
+                answer = await self._document(http, attributes, call)
             else:
                 answer = await self._resource(http, user, request, call)
             call.code = answer.status
         return answer
 
-    async def _document(self, http: web.Request, attributes: Attributes) -> web.Response:
+    async def _document(self, http: web.Request, attributes: Attributes, call: Call) -> web.Response:
         """Discovery, OpenAPI, /version, health, metrics."""
-        await self._parts.api.authorize(attributes)
+        await self._parts.api.authorize(attributes, call.annotations)
         if http.method not in ("GET", "HEAD"):
             raise errors.method_not_allowed()
         if http.path.startswith(_HEALTH):
@@ -208,7 +210,8 @@ class _Face:
 
     async def _watch(self, http: web.Request, user: User, request: Request, shape: rest.Shape) -> web.StreamResponse:
         handler = self._parts.api.as_user(user)
-        line = rest.event_renderer(shape, await handler.resolve(request), request, self._clock.now_s)
+        resource = await handler.resolve(request)
+        line = rest.event_renderer(shape, resource, request, self._clock.now_s, self._lines)
         try:
             watcher = await handler.watch(request)
         except StatusError as error:
@@ -218,7 +221,8 @@ class _Face:
             return web.Response(body=line(answers.error_event(error)), headers={"Content-Type": shape.content_type})
         sent = self._parts.metrics.watch_events.labels(request.group, request.version, request.resource)
         try:
-            return await self._stream(http, shape.content_type, _chunks(watcher, line, sent.inc))
+            chunks = _chunks(watcher, line, sent.inc)
+            return await self._stream(http, shape.content_type, chunks, warning=resource.deprecation)
         finally:
             await watcher.close()
 
@@ -228,10 +232,14 @@ class _Face:
         async with self._parts.kubelets.open_log(api.as_user(authn.SERVER), request) as chunks:
             return await self._stream(http, "text/plain", chunks)
 
-    async def _stream(self, http: web.Request, content_type: str, chunks: AsyncIterator[bytes]) -> web.StreamResponse:
+    async def _stream(
+        self, http: web.Request, content_type: str, chunks: AsyncIterator[bytes], *, warning: str = ""
+    ) -> web.StreamResponse:
         """Send what comes, until it ends or the client leaves."""
         answer = web.StreamResponse(headers={"Content-Type": content_type})
         self._add_headers(http, answer)
+        if warning:
+            answers.warn(answer, warning)
         answer.enable_chunked_encoding()
         try:
             await answer.prepare(http)

@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+
 from minik8s.control.apiserver import fieldset
 from minik8s.control.apiserver.fieldset import FieldSet, difference, union, without
 from minik8s.control.apiserver.resource import Document
@@ -17,6 +19,8 @@ from minik8s.control.apiserver.topology import Comparison, Fields, Unkeyed
 UPDATE, APPLY = "Update", "Apply"
 UPDATERS_MAX = 10  # as upstream; what older ones own goes to _ANCIENT
 _ANCIENT = "ancient-changes"
+
+_encode = msgspec.json.Encoder().encode
 
 Entry = dict[str, Any]
 # An object in another version of its kind, by apiVersion, with the topology there; None if that is not served.
@@ -118,9 +122,10 @@ def after_update(
     entries: list[Entry], old: Document | None, new: Document, writer: Writer, terms: Terms, now: str
 ) -> list[Entry]:
     """The entries after a write that is no apply. `old` is None for a create. An object nobody tracks stays so."""
-    if old is not None and not entries:
-        return entries
     try:
+        if not entries:  # Nobody tracks it, or it is new.
+            taken = {} if old else _fields_of_new(new, terms)
+            return [writer.entry(taken, now, taken)] if taken else []
         changes = Changes(terms, terms.beginning if old is None else old, new, writer.api_version)
     except Unkeyed:
         return entries  # As upstream: what cannot be told apart is not tracked.
@@ -135,6 +140,43 @@ def after_update(
     if after:
         kept.append(writer.entry(after, now if taken or mine is None else mine.get("time"), before))
     return ordered(_capped(kept))
+
+
+# What the specs of new objects hold, by the spec: many pods are made from one template. The newest last.
+_specs: dict[tuple[Fields, bytes], FieldSet | None] = {}
+_SPECS_MAX = 32
+
+
+def _fields_of_new(new: Document, terms: Terms) -> FieldSet:
+    """What the writer of a new object owns, in order. Raises Unkeyed."""
+    topology, beginning = terms.topology, terms.beginning
+    changes = topology.compare(_without_spec(beginning), _without_spec(new))
+    assert changes is not None
+    fields, ordered_already = union(changes.added, changes.modified), {}
+    if "spec" in new:
+        key = (topology, _encode(new["spec"]))
+        found = _specs.pop(key) if key in _specs else _fields_of_spec(new["spec"], terms)
+        _specs[key] = found
+        if len(_specs) > _SPECS_MAX:
+            del _specs[next(iter(_specs))]
+        if found is not None:
+            ordered_already = {"f:spec": found}
+    return fieldset.ordered(without(fields | ordered_already, terms.ignored), ordered_already)
+
+
+def _fields_of_spec(spec: Any, terms: Terms) -> FieldSet | None:
+    """In order; None if there are none."""
+    node = terms.topology.below("spec")
+    if "spec" not in terms.beginning:
+        return fieldset.ordered(node.everything(spec))
+    changes = node.compare(terms.beginning["spec"], spec)
+    if changes is None:
+        return {}
+    return fieldset.ordered(union(changes.added, changes.modified)) or None
+
+
+def _without_spec(document: Document) -> Document:
+    return {name: value for name, value in document.items() if name != "spec"}
 
 
 def shrunk(entries: Sequence[Entry], changes: Changes) -> list[Entry]:

@@ -101,6 +101,20 @@ def must_be_conditional(resource: Resource, name: str) -> errors.StatusError:
     )
 
 
+def no_name_left(resource: Resource, prefix: str) -> errors.StatusError:
+    """409 for a generateName whose names were all taken that we tried; another try may well find one."""
+    what = errors.qualified(resource.plural, resource.group)
+    why = "already exists, the server was not able to generate a unique name for the object"
+    return errors.StatusError(
+        "AlreadyExists",
+        f"{what} {json.dumps(prefix)} {why}",
+        group=resource.group,
+        kind=resource.plural,
+        name=prefix,
+        retry_after_s=1,
+    )
+
+
 def drop_empty(document: Document) -> None:
     """Leave out what is empty, as upstream's encoder does."""
     metadata = document["metadata"]

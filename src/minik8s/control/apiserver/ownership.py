@@ -7,17 +7,15 @@ that the written part of the object cannot change, and how entries in other vers
 from functools import cache, partial
 from typing import Any
 
-from minik8s.api import errors
-from minik8s.api.errors import Cause
-from minik8s.api.request import APPLY_PATCH, Request
+from minik8s.api.request import Request
 from minik8s.control.apiserver import apply as applying
 from minik8s.control.apiserver import managedfields, schema, topology_builtin, topology_custom
 from minik8s.control.apiserver.fieldset import FieldSet
 from minik8s.control.apiserver.managedfields import Entry, Terms, Writer
+from minik8s.control.apiserver.options import MANAGER_LENGTH_MAX
 from minik8s.control.apiserver.resource import Document, Resource
 from minik8s.control.apiserver.topology import Fields
 
-_MANAGER_LENGTH_MAX = 128
 _ALL: FieldSet = {}
 # What writes of a part cannot change, as upstream's resetFields. The main resource leaves status to its subresource.
 _MAIN = {"f:status": _ALL}
@@ -48,35 +46,6 @@ _GIVEN_AT_CREATION: dict[str, FieldSet] = {
         }
     },
 }
-
-
-def is_apply(request: Request) -> bool:
-    """Whether a patch is a server-side apply."""
-    return request.content_type.partition(";")[0].strip().lower() == APPLY_PATCH
-
-
-def check_options(request: Request) -> None:
-    """The options of a write that are about ownership. Raises StatusError Invalid."""
-    manager, causes = request.query.get("fieldManager", ""), []
-    if len(manager) > _MANAGER_LENGTH_MAX:
-        causes.append(
-            Cause("FieldValueTooLong", f"Too long: may not be more than {_MANAGER_LENGTH_MAX} bytes", "fieldManager")
-        )
-    elif not manager.isprintable():
-        causes.append(
-            Cause("FieldValueInvalid", "Invalid value: should only contain printable characters", "fieldManager")
-        )
-    if request.verb == "patch":
-        if not is_apply(request):
-            if "force" in request.query:
-                causes.append(
-                    Cause("FieldValueForbidden", "Forbidden: may not be specified for non-apply patch", "force")
-                )
-        elif not manager:
-            causes.append(Cause("FieldValueRequired", "Required value: is required for apply patch", "fieldManager"))
-    if causes:
-        kind = {"create": "CreateOptions", "update": "UpdateOptions"}.get(request.verb, "PatchOptions")
-        raise errors.invalid(kind, "meta.k8s.io", "", causes)
 
 
 def after_write(
@@ -127,7 +96,7 @@ def after_apply(
 
 
 def _writer(asked: Resource, request: Request, operation: str = managedfields.UPDATE) -> Writer:
-    manager = request.query.get("fieldManager") or request.user_agent.partition("/")[0][:_MANAGER_LENGTH_MAX]
+    manager = request.query.get("fieldManager") or request.user_agent.partition("/")[0][:MANAGER_LENGTH_MAX]
     return Writer(manager or "unknown", operation, asked.api_version, request.subresource)
 
 

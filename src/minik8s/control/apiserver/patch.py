@@ -17,7 +17,7 @@ from minik8s.control.apiserver import schema, strategic, strict
 from minik8s.control.apiserver.resource import Document, Resource
 
 ACCEPTED = (JSON_PATCH, MERGE_PATCH, STRATEGIC_MERGE_PATCH, APPLY_PATCH)
-_OPERATIONS_MAX = 10_000  # as upstream, against quadratic work
+OPERATIONS_MAX = 10_000  # as upstream, against quadratic work
 _COPIED_BYTES_MAX = 3 * 1024 * 1024  # as upstream, against copies of copies
 
 
@@ -42,8 +42,8 @@ def parse(request: Request, resource: Resource) -> Any:
     if kind == JSON_PATCH:
         if not isinstance(patch, list) or not all(isinstance(operation, dict) for operation in patch):
             raise errors.bad_request("error decoding patch: a JSON patch is a list of operations")
-        if len(patch) > _OPERATIONS_MAX:
-            message = f"The allowed maximum operations in a JSON patch is {_OPERATIONS_MAX}, got {len(patch)}"
+        if len(patch) > OPERATIONS_MAX:
+            message = f"The allowed maximum operations in a JSON patch is {OPERATIONS_MAX}, got {len(patch)}"
             raise StatusError("RequestEntityTooLarge", message)
     elif not isinstance(patch, dict):
         raise errors.bad_request("error decoding patch: a merge patch is an object")

@@ -17,7 +17,7 @@ import msgspec
 from minik8s.api import errors
 from minik8s.api.errors import StatusError
 from minik8s.api.request import Response
-from minik8s.control.apiserver import changes, deletion, metadata, ownership, schema, versions
+from minik8s.control.apiserver import changes, deletion, metadata, options, ownership, schema, versions
 from minik8s.control.apiserver.admission.attributes import Attributes, Plugin, Reader
 from minik8s.control.apiserver.admission.resource_quota import ResourceQuota
 from minik8s.control.apiserver.call import Call
@@ -97,8 +97,10 @@ class Pipeline:
                 body = stored.body if view.is_whole else _encode(view.read(stored.document()))
                 return Response(body, stored.revision, 201, told)
             except Superseded:
-                if "name" in asked["metadata"] or attempt == _CREATE_ATTEMPTS:
+                if "name" in asked["metadata"]:
                     raise errors.already_exists(resource.plural, resource.group, name) from None
+                if attempt == _CREATE_ATTEMPTS:
+                    raise metadata.no_name_left(resource, asked["metadata"]["generateName"]) from None
             except ClaimTaken as taken:
                 _refuse_asked(resource, document, resource.claims(asked), claims, taken)
             except Overtaken:
@@ -111,7 +113,7 @@ class Pipeline:
 
     async def patch(self, call: Call, view: View) -> Response:
         """PATCH of an object or of a subresource."""
-        if ownership.is_apply(call.request):
+        if options.is_apply(call.request):
             return await self._apply(call, view)
         return await self._rewrite(call, view, changes.patching(call, view))
 
@@ -142,17 +144,19 @@ class Pipeline:
 
     async def delete(self, call: Call, *, is_admitted: bool = False) -> Response:
         """DELETE of an object: its removal, or the mark that begins it. An eviction was admitted as such."""
-        options = deletion.parse_options(call.request)
-        if options.dryRun:
+        asked = deletion.parse_options(call.request)
+        if asked.dryRun:
             call = replace(call, request=replace(call.request, query={**call.request.query, "dryRun": "All"}))
         stored = await self._load(call)
         for _ in range(_REWRITE_ATTEMPTS):
             old = stored.document()
-            deletion.check_preconditions(call.resource, old, options)
+            deletion.check_preconditions(call.resource, old, asked)
             told = [] if is_admitted else await self._admit_delete(call, old)
-            verdict = deletion.delete(call.resource, old, options, self._clock.now_s())
+            verdict = deletion.delete(call.resource, old, asked, self._clock.now_s())
             try:
-                return replace(await self._carry_out(call, stored, verdict), warnings=tuple(told))
+                answer = await self._carry_out(call, stored, verdict)
+                code = 200 if verdict.is_gone or not deletion.is_only_accepted(asked) else 202
+                return replace(answer, code=code, warnings=(*deletion.warnings_of(call.resource, asked), *told))
             except Superseded as superseded:
                 stored = _current(call, superseded)
         raise errors.conflict(call.resource.plural, call.resource.group, call.request.name)

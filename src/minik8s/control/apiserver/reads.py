@@ -17,10 +17,11 @@ from minik8s.api.request import Request, Response, WatchEvent
 from minik8s.api.selectors import parse_fields, parse_labels
 from minik8s.control.apiserver.history import History, too_old
 from minik8s.control.apiserver.joined import JoinedRead
+from minik8s.control.apiserver.kindcache import KindCache
 from minik8s.control.apiserver.listoptions import NEWEST, Token, parse_list, parse_revision, parse_watch
 from minik8s.control.apiserver.registry import Page, Registry, Stored, key_of, prefix_of
 from minik8s.control.apiserver.resource import Resource
-from minik8s.control.apiserver.watchcache import KindCache, WatchCache, too_large_revision
+from minik8s.control.apiserver.watchcache import WatchCache, too_large_revision
 from minik8s.control.apiserver.watchers import INDEXED_FIELDS, Change, Entry, Selection, Watcher, bookmark_event
 
 INITIAL_EVENTS_END = "k8s.io/initial-events-end"

@@ -15,7 +15,7 @@ never sent twice: the key is read until our bytes show up. What stays unproven i
 import asyncio
 import random
 from asyncio import sleep
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -185,11 +185,25 @@ class Registry:
             response = await self.store.txn(txn)
         except StoreError as error:
             if not error.is_outcome_unknown:
-                raise _status_error(error) from error
+                raise status_error(error) from error
             return await self._look_for(key, value, error)
         if response.succeeded:
             return Stored(key, value, response.header.revision, response.header.revision, 1)
         raise _refusal(response, claims, expected=None)
+
+    async def create_all(self, documents: Mapping[bytes, Document]) -> bool:
+        """Create objects (at most 128) by their keys in one transaction; False, and none is made, if any is there.
+
+        Not sent again when its outcome is unknown: that is a StatusError, and whoever repeats it finds out.
+        """
+        puts = [rpc.PutRequest(key=key, value=self._encode(document)) for key, document in documents.items()]
+        txn = rpc.TxnRequest(
+            compare=[_is_at(key, 0) for key in documents], success=[rpc.RequestOp(request_put=put) for put in puts]
+        )
+        try:
+            return bool((await self.store.txn(txn)).succeeded)
+        except StoreError as error:
+            raise status_error(error) from error
 
     async def update(
         self,
@@ -243,7 +257,7 @@ class Registry:
         try:
             return await self.store.range(request)
         except StoreError as error:
-            raise _status_error(error) from error
+            raise status_error(error) from error
 
     async def _repeat(self, txn: rpc.TxnRequest) -> tuple[rpc.TxnResponse, bool]:
         """The answer to a transaction whose guard can hold only once, and whether it took more than one attempt."""
@@ -256,7 +270,7 @@ class Registry:
                 return await self.store.txn(txn), repeated
             except StoreError as error:
                 if not error.is_outcome_unknown:
-                    raise _status_error(error) from error
+                    raise status_error(error) from error
                 if loop.time() > deadline_s:
                     raise errors.timeout(f"the store did not say whether the write happened: {error.text}") from error
             repeated = True
@@ -331,7 +345,7 @@ def _stored(kv: Any) -> Stored:
     return Stored(kv.key, kv.value, kv.mod_revision, kv.create_revision, kv.version, is_current)
 
 
-def _status_error(error: StoreError) -> StatusError:
+def status_error(error: StoreError) -> StatusError:
     """What a client is told of a failure of the store that leaves nothing unknown."""
     if error.is_compacted:
         return errors.expired("The resourceVersion for the provided list is too old.")

@@ -99,6 +99,12 @@ class Resource:
     # Of a version that is not stored: how it is made of the one that is. Its hooks above are then those of that one.
     conversion: "Conversion | None" = None
     custom: "Custom | None" = None  # of a kind that a CustomResourceDefinition defines
+    deprecated: str = ""  # the warning with which a built-in version answers that will be gone
+
+    @property
+    def deprecation(self) -> str:
+        """The warning that every answer about the kind carries; empty if there is none."""
+        return self.custom.deprecation if self.custom else self.deprecated
 
     @property
     def api_version(self) -> str:

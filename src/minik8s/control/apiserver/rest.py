@@ -14,6 +14,7 @@ import msgspec
 from minik8s.api.errors import StatusError
 from minik8s.api.request import JSON, Request, WatchEvent
 from minik8s.control.apiserver import printers
+from minik8s.control.apiserver.lines import LineCache
 from minik8s.control.apiserver.resource import Document, Resource
 from minik8s.control.apiserver.resources.scale import SCALES
 
@@ -121,26 +122,34 @@ def render(shape: Shape, resource: Resource, request: Request, body: bytes, now_
 
 
 def event_renderer(
-    shape: Shape, resource: Resource, request: Request, now_s: Callable[[], float]
+    shape: Shape, resource: Resource, request: Request, now_s: Callable[[], float], lines: LineCache | None = None
 ) -> Callable[[WatchEvent], bytes]:
     """A function that makes lines of a watch's events. The first table alone carries the columns."""
     has_columns = True
+    lines = lines or LineCache()
+    include = request.query.get("includeObject", "")
 
     def line(event: WatchEvent) -> bytes:
         nonlocal has_columns
-        body = event.object
-        if shape.form and event.type != "ERROR":
-            document = _decode(body)
-            if shape.form == TABLE:
-                metadata = {"resourceVersion": _revision(document)}
-                documents = [] if event.type == "BOOKMARK" else [document]
-                body = _encode(_table(resource, request, documents, metadata, now_s(), columns=has_columns))
-                has_columns = has_columns and event.type == "BOOKMARK"
-            else:
-                body = _encode(printers.partial(document))
-        return b'{"type":"%b","object":%b}\n' % (event.type.encode(), body)
+        if not shape.form or event.type == "ERROR":
+            return _line(event, event.object)
+        columns = has_columns and shape.form == TABLE
+        has_columns = has_columns and event.type == "BOOKMARK"
+        return lines.get(event, (shape.form, include, columns), lambda: _line(event, shaped(event, columns)))
+
+    def shaped(event: WatchEvent, columns: bool) -> bytes:
+        document = _decode(event.object)
+        if shape.form != TABLE:
+            return _encode(printers.partial(document))
+        documents = [] if event.type == "BOOKMARK" else [document]
+        metadata = {"resourceVersion": _revision(document)}
+        return _encode(_table(resource, request, documents, metadata, now_s(), columns=columns))
 
     return line
+
+
+def _line(event: WatchEvent, body: bytes) -> bytes:
+    return b'{"type":"%b","object":%b}\n' % (event.type.encode(), body)
 
 
 def _list_shaped(shape: Shape, resource: Resource, request: Request, document: Document, now_s: float) -> Document:

@@ -180,7 +180,7 @@ async def test_endpoints_are_loopback_addresses_where_pods_live_on_them():
 @pytest.mark.parametrize(
     ("enabled", "disabled", "why"),
     [
-        (["Nope"], [], 'enable-admission-plugins plugin "Nope" is unknown; there are AlwaysPullImages, Default'),
+        (["Nope"], [], 'enable-admission-plugins plugin "Nope" is unknown; there are AlwaysPullImages, Certificate'),
         ([], ["LoopbackEndpoints"], 'disable-admission-plugins plugin "LoopbackEndpoints" is unknown'),
         (
             ["PodSecurity"],

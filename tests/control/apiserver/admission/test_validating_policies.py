@@ -8,7 +8,9 @@ import pytest
 from control.apiserver.harness import ADMIN, local_api, scenario
 from control.apiserver.test_pipeline import DEPLOYMENT, Client, refused
 from minik8s.api.request import Request
+from minik8s.control.apiserver.admission.selection import AdmissionConfig
 from minik8s.control.apiserver.authn import User
+from minik8s.control.apiserver.core import CoreConfig
 
 GROUP = "admissionregistration.k8s.io"
 CONFIG_MAPS = {"apiGroups": [""], "apiVersions": ["v1"], "resources": ["configmaps"], "operations": ["*"]}
@@ -177,6 +179,13 @@ async def test_actions_warn_and_audit(api, client):
     }
 
 
+@scenario
+async def test_the_plugin_can_be_switched_off():
+    async with local_api(config=CoreConfig(admission=AdmissionConfig(disabled=["ValidatingAdmissionPolicy"]))) as api:
+        await install(api, policy("false"))
+        await Client(api).create("configmaps", CONFIG_MAP)
+
+
 @world
 async def test_a_policy_without_a_binding_does_nothing(api, client):
     await put(api, "validatingadmissionpolicies", policy("false"))
@@ -308,3 +317,57 @@ async def test_policies_that_cannot_work_are_refused_when_they_are_written(case)
         assert error.code == 422
         assert [cause.field for cause in error.causes] == [path]
         assert message in error.causes[0].message
+
+
+CHECKED = {
+    "object.spec.replicas <= 5": "",
+    "object.spec.template.spec.containers.all(c, c.image.startsWith('a'))": "",
+    "object.metadata.labels['a'] == 'b' && oldObject.spec.paused": "",
+    "object.spec.replica <= 5": "undefined field 'replica'",
+    "object.spec.template.spec.containers.all(c, c.img == '')": "undefined field 'img'",
+    "object.spec.replicas + 'a' == ''": "found no matching overload for '_+_' applied to '(int, string)'",
+    "object.spec.replicas == 'a'": "found no matching overload for '_==_' applied to '(int, string)'",
+    "variables.n > 1": "",
+    "variables.n.startsWith('a')": "found no matching overload for 'startsWith'",
+    "params.whatever && request.whatever && namespaceObject.whatever": "",
+}
+
+
+@pytest.mark.parametrize("expression", CHECKED)
+@scenario
+async def test_fields_that_do_not_exist_are_told_in_the_status(expression):
+    warning = CHECKED[expression]
+    async with local_api() as api:
+        variables = [{"name": "n", "expression": "object.spec.replicas"}]
+        made = await put(
+            api,
+            "validatingadmissionpolicies",
+            policy("true", expression, rules=[DEPLOYMENTS], variables=variables),
+        )
+        status = json.loads(made.body)["status"]
+        assert status["observedGeneration"] == 1
+        if not warning:
+            assert status["typeChecking"] == {}
+        else:
+            (found,) = status["typeChecking"]["expressionWarnings"]
+            assert found["fieldRef"] == "spec.validations[1].expression"
+            assert found["warning"].startswith("apps/v1, Kind=Deployment: ERROR: <input>:1:")
+            assert warning in found["warning"]
+
+
+@world
+async def test_the_status_of_a_policy_follows_its_spec(api, client):
+    await put(api, "validatingadmissionpolicies", policy("object.spec.nope == 1", rules=[DEPLOYMENTS]))
+    change = [{"op": "replace", "path": "/spec/validations/0/expression", "value": "true"}]
+    request = Request(
+        "patch",
+        GROUP,
+        "v1",
+        "validatingadmissionpolicies",
+        name="p",
+        body=json.dumps(change).encode(),
+        content_type="application/json-patch+json",
+    )
+    made = json.loads((await api.as_user(ADMIN).call(request)).body)
+    assert made["metadata"]["generation"] == 2
+    assert made["status"] == {"observedGeneration": 2, "typeChecking": {}}

@@ -6,10 +6,13 @@ import json
 
 import pytest
 from aiohttp import web
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from control.apiserver.harness import ADMIN, local_api, scenario
 from control.apiserver.test_pipeline import DEPLOYMENT, POD, Client, refused
 from minik8s.api.request import JSON, Request
+from minik8s.control.apiserver.admission.dynamic import review
 from minik8s.kit import tls
 
 from .webhook_server import answer, saying, webhook_server
@@ -72,8 +75,6 @@ async def test_a_webhook_may_refuse(api, client, server):
     ],
 )
 def test_refusals_have_upstreams_words(status, code, message):
-    from minik8s.control.apiserver.admission.dynamic import review
-
     error = review.denial("w.example.com", status)
     assert error.code == code
     assert error.message.endswith(message)
@@ -514,3 +515,39 @@ def test_what_a_bundle_must_be(tmp_path):
     for bad in ("!", base64.b64encode(b"\xff").decode(), base64.b64encode(b"no certificate").decode()):
         with pytest.raises(webhook_client.WebhookFailed, match="unable to parse bytes as PEM block"):
             webhook_client._context(bad)
+
+
+@settings(max_examples=300, deadline=1000)
+@given(
+    st.one_of(
+        st.binary(max_size=80),
+        st.fixed_dictionaries(
+            {},
+            optional={
+                "apiVersion": st.sampled_from(["admission.k8s.io/v1", "", 1]),
+                "kind": st.sampled_from(["AdmissionReview", None]),
+                "response": st.fixed_dictionaries(
+                    {},
+                    optional={
+                        "uid": st.sampled_from(["u", 7]),
+                        "allowed": st.sampled_from([True, False, "yes", None]),
+                        "status": st.sampled_from(
+                            [{}, [], {"code": "x", "message": 1}, {"details": 7}, {"details": {"causes": [1]}}, None]
+                        ),
+                        "patch": st.sampled_from(["W10=", "!", "e30=", "W1tdXQ==", 7, ""]),
+                        "patchType": st.sampled_from(["JSONPatch", "Merge", ""]),
+                        "warnings": st.sampled_from([["a"], "a", [1], None]),
+                        "auditAnnotations": st.sampled_from([{"a": "b"}, {"a": 1}, []]),
+                    },
+                ),
+            },
+        ).map(lambda document: json.dumps(document).encode()),
+    )
+)
+def test_any_answer_is_understood_or_refused(body):
+    try:
+        said = review.read(body, "u", "v1", is_mutating=True)
+    except review.Unusable:
+        return
+    assert review.denial("x.example.com", said.status).code >= 400
+    assert said.patch is None or isinstance(said.patch, list)

@@ -11,7 +11,11 @@ from control.apiserver.harness import ADMIN, local_core
 from minik8s.api.request import MERGE_PATCH, Request, Response
 from minik8s.control.apiserver.core import Core, CoreConfig
 
+_RBAC = ("rbac.authorization.k8s.io", "v1")
 GROUPS = {
+    "certificatesigningrequests": ("certificates.k8s.io", "v1"),
+    "clusterrolebindings": _RBAC,
+    "clusterroles": _RBAC,
     "deployments": ("apps", "v1"),
     "endpointslices": ("discovery.k8s.io", "v1"),
     "ingressclasses": ("networking.k8s.io", "v1"),
@@ -21,7 +25,19 @@ GROUPS = {
     "runtimeclasses": ("node.k8s.io", "v1"),
     "storageclasses": ("storage.k8s.io", "v1"),
 }
-CLUSTER = frozenset({"ingressclasses", "namespaces", "nodes", "persistentvolumes", "runtimeclasses", "storageclasses"})
+CLUSTER = frozenset(
+    {
+        "certificatesigningrequests",
+        "clusterrolebindings",
+        "clusterroles",
+        "ingressclasses",
+        "namespaces",
+        "nodes",
+        "persistentvolumes",
+        "runtimeclasses",
+        "storageclasses",
+    }
+)
 
 
 class Cluster:

@@ -1,6 +1,7 @@
 """Tokens of an OpenID issuer: a true little one, on loopback, over TLS."""
 
 import asyncio
+import random
 import ssl
 from dataclasses import dataclass, field, replace
 
@@ -127,7 +128,7 @@ async def test_a_token_names_a_user_behind_its_issuer_and_groups_behind_their_pr
 @at_issuer
 async def test_it_opens_this_api_and_no_other(issuer):
     config = AuthenticationConfig(issuers=(issuer.config(),))
-    authenticator = build(config, None, AlwaysDeny(), clock=issuer.clock)
+    authenticator = build(config, None, AlwaysDeny(), clock=issuer.clock, rng=random.Random(1))
     assert (await authenticator.authenticate(bearing(issuer.token()))).groups == ("system:authenticated",)
     with pytest.raises(Refused):
         await authenticator.review(issuer.token(), ["another"])

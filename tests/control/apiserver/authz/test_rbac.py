@@ -117,6 +117,18 @@ async def test_a_refusal_says_who_cannot_do_what_where_and_which_role_is_missing
 
 
 @scenario
+async def test_a_role_in_a_namespace_may_let_one_read_that_namespace():
+    async with local_core() as core:
+        await bind(core, "view", user("bob"), namespace="default")
+        handler = core.api.as_user(BOB)
+        await handler.call(Request("get", "", "v1", "namespaces", name="default"))
+        with pytest.raises(StatusError, match=r'in the namespace "kube-system"$'):
+            await handler.call(Request("get", "", "v1", "namespaces", name="kube-system"))
+        with pytest.raises(StatusError, match="at the cluster scope"):
+            await handler.call(Request("list", "", "v1", "namespaces"))
+
+
+@scenario
 async def test_what_allowed_it_is_said():
     async with local_core() as core:
         await bind(core, "view", {"kind": "ServiceAccount", "name": "robot"}, namespace="default")

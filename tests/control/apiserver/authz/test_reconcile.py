@@ -27,7 +27,7 @@ async def test_what_was_taken_away_comes_back_and_what_was_added_stays():
         await write(core, "patch", "clusterroles", name="system:kube-dns", rules=[parse_rule("list services"), mine])
         await write(core, "patch", "clusterrolebindings", name="system:kube-dns", subjects=[user("bob")])
         await write(core, "delete", "roles", "kube-system", "system:controller:token-cleaner")
-        await reconcile(core.api.as_user(ADMIN))
+        await reconcile(core.api.as_user(ADMIN), core.registry)
         rules = (await stored(core, "clusterroles", "system:kube-dns"))["rules"]
         assert mine in rules
         assert {"verbs": ["watch"], "apiGroups": [""], "resources": ["services"]} in rules
@@ -43,7 +43,7 @@ async def test_a_role_that_wants_to_be_left_alone_is():
         annotations = {"annotations": {AUTOUPDATE: "false"}}
         await write(core, "patch", "clusterroles", name="view", metadata=annotations)
         await write(core, "patch", "clusterroles", name="system:discovery", metadata=annotations, rules=None)
-        await reconcile(core.api.as_user(ADMIN))
+        await reconcile(core.api.as_user(ADMIN), core.registry)
         assert not (await stored(core, "clusterroles", "system:discovery")).get("rules")
 
 
@@ -53,7 +53,7 @@ async def test_a_binding_to_another_role_is_replaced():
         await write(core, "delete", "clusterrolebindings", name="system:discovery")
         other = {"kind": "ClusterRole", "name": "view", "apiGroup": RBAC}
         await write(core, "create", "clusterrolebindings", name="system:discovery", roleRef=other)
-        await reconcile(core.api.as_user(ADMIN))
+        await reconcile(core.api.as_user(ADMIN), core.registry)
         found = await stored(core, "clusterrolebindings", "system:discovery")
         assert (found["roleRef"]["name"], len(found["subjects"])) == ("system:discovery", 1)
 
@@ -62,7 +62,7 @@ async def test_a_binding_to_another_role_is_replaced():
 async def test_a_policy_that_is_whole_is_not_written():
     async with local_core() as core:
         before = await core.registry.current_revision()
-        await reconcile(core.api.as_user(ADMIN))
+        await reconcile(core.api.as_user(ADMIN), core.registry)
         assert await core.registry.current_revision() == before
 
 

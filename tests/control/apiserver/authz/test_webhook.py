@@ -9,9 +9,10 @@ from aiohttp import web
 
 from minik8s.api.errors import StatusError
 from minik8s.api.request import Request
+from minik8s.control.apiserver.asker import WebhookConfig
 from minik8s.control.apiserver.authn import ADMIN, User
 from minik8s.control.apiserver.authz.attributes import Attributes, Decision
-from minik8s.control.apiserver.authz.webhook import WebhookAuthorizer, WebhookConfig, review
+from minik8s.control.apiserver.authz.webhook import WebhookAuthorizer, review
 from minik8s.control.apiserver.core import CoreConfig
 from minik8s.kit.clock import SystemClock
 from tests.control.apiserver.harness import local_core, scenario

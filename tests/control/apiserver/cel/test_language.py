@@ -187,6 +187,8 @@ FAULTS = {
     "7 / 0.0": ("found no matching overload for '_/_' applied to '(int, double)'", 2),
     "1 + 'a'": ("found no matching overload for '_+_' applied to '(int, string)'", 2),
     "'a'.startsWith(1)": ("found no matching overload for 'startsWith' applied to 'string.(int)'", 4),
+    "size(self.name) == 'a'": ("found no matching overload for '_==_' applied to '(int, string)'", 16),
+    "1 in 'a'": ("found no matching overload for '@in' applied to '(int, string)'", 2),
     "1 && true": ("found no matching overload for '_&&_' applied to '(int, bool)'", 2),
     "1 ? 2 : 3": ("found no matching overload for '_?_:_'", 2),
     "self.": ("Syntax error: no viable alternative at input '.<EOF>'", 5),

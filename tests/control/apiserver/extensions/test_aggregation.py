@@ -12,6 +12,7 @@ from aiohttp import web
 
 from control.apiserver.extensions.samples import call
 from control.apiserver.harness import ADMIN, local_store, running, scenario
+from minik8s.api.errors import StatusError
 from minik8s.control.apiserver.admission.selection import AdmissionConfig
 from minik8s.control.apiserver.core import CoreConfig
 from minik8s.control.apiserver.server import ApiServer, Config
@@ -129,10 +130,11 @@ async def condition_of(server, name, status):
     """The condition of an APIService, once it has that status."""
     async with asyncio.timeout(10):
         while True:
-            found = await call(server.api.as_user(ADMIN), "get", APISERVICES, name=name)
-            for each in found.get("status", {}).get("conditions", ()):
-                if each["status"] == status:
-                    return each
+            with contextlib.suppress(StatusError):  # Not registered yet.
+                found = await call(server.api.as_user(ADMIN), "get", APISERVICES, name=name)
+                for each in found.get("status", {}).get("conditions", ()):
+                    if each["status"] == status:
+                        return each
             await asyncio.sleep(0.01)
 
 

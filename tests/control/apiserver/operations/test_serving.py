@@ -104,6 +104,9 @@ async def test_the_audit_log_tells_who_did_what_over_either_face(world, tmp_path
         ("list", "ResponseComplete", 403),
         ("list", "ResponseComplete", 401),
     } <= codes
+    assert created["annotations"]["authorization.k8s.io/decision"] == "allow"
+    refused = [event["annotations"] for event in events if event["responseStatus"]["code"] == 403]
+    assert [each["authorization.k8s.io/decision"] for each in refused] == ["forbid"]
     assert not any("/readyz" in event["requestURI"] for event in events)
     assert "wrong" not in path.read_text()
 
@@ -146,3 +149,18 @@ async def test_health_metrics_and_the_version_are_told(world):
             assert name in metrics, name
         version = await (await session.get("/version")).json()
         assert version["gitVersion"].startswith("v1.36.")
+
+
+@scenario
+async def test_what_is_deprecated_says_so_with_every_answer(world):
+    path = "/api/v1/namespaces/default/endpoints"
+    expected = '299 - "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"'
+    async with world.serving_api() as server, world.session(server, world.admin) as session:
+        for answer in (
+            await session.post(path, json={"metadata": {"name": "a"}}),
+            await session.get(f"{path}/a"),
+            await session.get(path),
+            await session.get(path, params={"watch": "1", "timeoutSeconds": "1"}),
+        ):
+            assert (answer.ok, answer.headers.getall("Warning")) == (True, [expected])
+        assert "Warning" not in (await session.get("/api/v1/namespaces/default/services")).headers

@@ -38,4 +38,7 @@ class ObjectReader:
 
     async def list(self, plural: str, namespace: str = "") -> list[Document]:
         """The objects of a kind, of one namespace or of all, as the cache has them."""
-        return [_decode(entry.body) for entry in self._cache.kind(self._resources[plural]).select(namespace)]
+        kind = self._cache.kind(self._resources[plural])
+        if not kind.entries:  # As of most kinds that every write asks for: quotas, LimitRanges, default classes.
+            return []
+        return [_decode(entry.body) for entry in kind.select(namespace)]

@@ -44,7 +44,7 @@ class Note:
     request_body: bytes = b""
     content_type: str = JSON
     response_body: bytes = b""
-    annotations: Mapping[str, str] = field(default_factory=dict)  # of admission
+    annotations: Mapping[str, str] = field(default_factory=dict)  # of authorization and admission
 
     @property
     def size_bytes(self) -> int:
@@ -82,11 +82,8 @@ def encode(note: Note) -> bytes:
         document["responseObject"] = body
     document["requestReceivedTimestamp"] = note.received
     document["stageTimestamp"] = note.now
-    annotations = dict(note.annotations)
-    if note.code and note.code != 401:
-        annotations["authorization.k8s.io/decision"] = "forbid" if note.code == 403 else "allow"
-    if annotations:
-        document["annotations"] = annotations
+    if note.annotations:
+        document["annotations"] = note.annotations
     return _encode(document) + b"\n"
 
 

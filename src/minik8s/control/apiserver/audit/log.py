@@ -49,7 +49,7 @@ class Trail:
     content_type: str = ""
     response_body: bytes = b""
     status: dict[str, object] = field(default_factory=dict)
-    annotations: Mapping[str, str] = field(default_factory=dict)  # the request's, which admission adds to
+    annotations: Mapping[str, str] = field(default_factory=dict)  # the call's, which others add to
 
     @property
     def wants_request(self) -> bool:

@@ -1,10 +1,12 @@
 """The authenticator of an apiserver, put together of what it is configured with. Called by `core`."""
 
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from cryptography import x509
 
+from minik8s.control.apiserver.asker import WebhookConfig
 from minik8s.control.apiserver.authn.accounts import AccountConfig, AccountTokens, Objects
 from minik8s.control.apiserver.authn.authenticator import Authenticator
 from minik8s.control.apiserver.authn.bootstraptokens import BootstrapTokens
@@ -14,6 +16,7 @@ from minik8s.control.apiserver.authn.impersonation import Impersonator
 from minik8s.control.apiserver.authn.oidc import JwtConfig, JwtReader
 from minik8s.control.apiserver.authn.readers import TokenReader, Verified
 from minik8s.control.apiserver.authn.tokenfile import TokenFile
+from minik8s.control.apiserver.authn.tokenwebhook import TokenWebhook
 from minik8s.control.apiserver.authz.attributes import Authorizer
 from minik8s.kit.clock import Clock
 
@@ -28,6 +31,7 @@ class AuthenticationConfig:
     token_file: TokenFile | None = None
     are_bootstrap_tokens_enabled: bool = False
     issuers: tuple[JwtConfig, ...] = ()
+    webhook: WebhookConfig | None = None
     is_anonymous_allowed: bool = True
 
 
@@ -44,7 +48,9 @@ class ForThisApi:
         return await self.reader.read(token, shared) if shared else None
 
 
-def build(config: AuthenticationConfig, objects: Objects, authorizer: Authorizer, *, clock: Clock) -> Authenticator:
+def build(
+    config: AuthenticationConfig, objects: Objects, authorizer: Authorizer, *, clock: Clock, rng: random.Random
+) -> Authenticator:
     """Tokens are tried in upstream's order."""
     readers: list[TokenReader] = []
     own = config.accounts.api_audiences
@@ -55,6 +61,8 @@ def build(config: AuthenticationConfig, objects: Objects, authorizer: Authorizer
     if config.are_bootstrap_tokens_enabled:
         readers.append(ForThisApi(BootstrapTokens(objects, clock), own))
     readers += [ForThisApi(JwtReader(issuer, clock=clock), own) for issuer in config.issuers]
+    if config.webhook:
+        readers.append(TokenWebhook(config.webhook, own, clock=clock, rng=rng))
     return Authenticator(
         clock,
         tokens=tuple(readers),

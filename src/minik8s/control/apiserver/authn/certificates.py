@@ -54,8 +54,10 @@ def subject(encoded: bytes) -> Subject:
     )
 
 
-def is_issued_by(certificate: x509.Certificate, authorities: tuple[x509.Certificate, ...]) -> bool:
-    """Whether one of these authorities signed it (itself, not through another)."""
+@functools.lru_cache(_CERTIFICATES_KEPT_MAX)
+def is_issued_by(encoded: bytes, authorities: tuple[x509.Certificate, ...]) -> bool:
+    """Whether one of these authorities signed it (itself, not through another). Raises ValueError."""
+    certificate = subject(encoded).certificate
     for authority in authorities:
         try:
             certificate.verify_directly_issued_by(authority)
@@ -81,7 +83,7 @@ class CertificateReader:
         if not credentials.certificate:
             return None
         found = subject(credentials.certificate)
-        if self.authorities and not is_issued_by(found.certificate, self.authorities):
+        if self.authorities and not is_issued_by(credentials.certificate, self.authorities):
             return None
         if not found.not_before_s <= self.clock.now_s() <= found.not_after_s:
             raise Refused("the client certificate has expired or is not yet valid")

@@ -40,7 +40,7 @@ class FrontProxy:
         if not credentials.certificate:
             return None
         found = subject(credentials.certificate)
-        if not is_issued_by(found.certificate, self.config.authorities):
+        if not is_issued_by(credentials.certificate, self.config.authorities):
             return None
         if not found.not_before_s <= self.clock.now_s() <= found.not_after_s:
             raise Refused("the proxy's certificate has expired or is not yet valid")

@@ -5,6 +5,7 @@ admission, access reviews. Authorizers are asked in order until one has an opini
 """
 
 import enum
+import json
 from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol
 
@@ -93,7 +94,8 @@ def of_request(user: User, request: Request) -> Attributes:
         request.version,
         request.resource,
         request.subresource,
-        request.namespace,
+        # As upstream: a namespace is in itself, so that a role in it may let one read it.
+        request.name if request.resource == "namespaces" and not request.group else request.namespace,
         request.name,
     )
     if request.query and request.verb in _OF_COLLECTIONS:
@@ -107,21 +109,32 @@ def of_request(user: User, request: Request) -> Attributes:
 
 def refusal(attributes: Attributes, reason: str = "") -> StatusError:
     """403 in upstream's words."""
-    user, verb = attributes.user.name, attributes.verb
+    user, verb = _quoted(attributes.user.name), attributes.verb
     if not attributes.is_resource:
-        message = f'forbidden: User "{user}" cannot {verb} path "{attributes.path}"'
+        message = f"forbidden: User {user} cannot {verb} path {_quoted(attributes.path)}"
         return StatusError("Forbidden", f"{message}: {reason}" if reason else message)
-    scope = f'in the namespace "{attributes.namespace}"' if attributes.namespace else "at the cluster scope"
-    what = f'resource "{attributes.full_resource}" in API group "{attributes.group}"'
-    why = f'User "{user}" cannot {verb} {what} {scope}'
+    scope = f"in the namespace {_quoted(attributes.namespace)}" if attributes.namespace else "at the cluster scope"
+    what = f"resource {_quoted(attributes.full_resource)} in API group {_quoted(attributes.group)}"
+    why = f"User {user} cannot {verb} {what} {scope}"
     if reason:
         why += f": {reason}"
     return errors.forbidden(attributes.resource, attributes.group, attributes.name, why)
 
 
-async def require(authorizer: Authorizer, attributes: Attributes) -> None:
-    """Raises StatusError Forbidden unless it is allowed; InternalError if that could not be found out."""
+def _quoted(text: str) -> str:
+    """As Go's %q prints it."""
+    return json.dumps(text, ensure_ascii=False)
+
+
+async def require(authorizer: Authorizer, attributes: Attributes, annotations: dict[str, str] | None = None) -> None:
+    """Raises StatusError Forbidden unless it is allowed; InternalError if that could not be found out.
+
+    `annotations` are told what was decided, for the audit log.
+    """
     verdict = await authorizer.authorize(attributes)
+    if annotations is not None:
+        annotations["authorization.k8s.io/decision"] = "allow" if verdict.is_allowed else "forbid"
+        annotations["authorization.k8s.io/reason"] = verdict.reason
     if verdict.is_allowed:
         return
     if verdict.error:

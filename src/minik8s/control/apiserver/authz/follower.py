@@ -7,10 +7,16 @@ no task, no queue, and an answer is never older than the cache.
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
+import msgspec
+
 from minik8s.api.errors import StatusError
+from minik8s.control.apiserver.kindcache import KindCache
 from minik8s.control.apiserver.resource import Resource
-from minik8s.control.apiserver.watchcache import KindCache, WatchCache
+from minik8s.control.apiserver.watchcache import WatchCache
 from minik8s.control.apiserver.watchers import Entry
+from minik8s.kit.log import get_logger
+
+log = get_logger(__name__)
 
 Apply = Callable[[Entry | None, Entry | None], None]  # (after, before), one of them not None
 
@@ -72,5 +78,9 @@ class _Kind:
         before = self._seen.pop(key, None)
         if after is not None:
             self._seen[key] = after
-        if after is not None or before is not None:
+        if after is None and before is None:
+            return
+        try:
             self._apply(after, before)
+        except msgspec.DecodeError as error:  # Somebody wrote to the store past us; it must not spoil the rest.
+            log.error("ignoring what cannot be read", kind=self.resource.kind, key=key, error=str(error))

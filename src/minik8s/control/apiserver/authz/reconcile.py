@@ -2,67 +2,86 @@
 
 As upstream: what is missing is made, rules and subjects that are missing are added, what is there beyond is kept, and
 whoever wants a role left alone annotates it with autoupdate "false". A binding to another role is replaced. Several
-apiservers may start at once: what another one made meanwhile is as good.
+apiservers may start at once: what another one made meanwhile is as good. The whole first policy takes two transactions.
 """
 
-import asyncio
 from collections.abc import Sequence
 
 import msgspec
 
+from minik8s.api import errors
 from minik8s.api.errors import StatusError
 from minik8s.api.request import Request
 from minik8s.control.apiserver.authz import bootstrap_policy, rules
 from minik8s.control.apiserver.authz.bootstrap_policy import AUTOUPDATE, GROUP
 from minik8s.control.apiserver.handler import Handler
+from minik8s.control.apiserver.registry import Registry, key_of
 from minik8s.control.apiserver.resource import Document
+from minik8s.control.apiserver.resources.clusterrole import CLUSTERROLES
+from minik8s.control.apiserver.resources.clusterrolebinding import CLUSTERROLEBINDINGS
+from minik8s.control.apiserver.resources.role import ROLES
+from minik8s.control.apiserver.resources.rolebinding import ROLEBINDINGS
 from minik8s.kit.log import get_logger
 
 log = get_logger(__name__)
 
-_WRITES_AT_ONCE = 64
-_ATTEMPTS = 3
+_ATTEMPTS = 8
+_CREATED_AT_ONCE = 100  # in one transaction: etcd takes 128
+_RESOURCES = {resource.plural: resource for resource in (CLUSTERROLES, ROLES, CLUSTERROLEBINDINGS, ROLEBINDINGS)}
+_DRY_RUN = {"dryRun": "All"}
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
 
-
-async def reconcile(handler: Handler) -> None:
-    """Make the policy whole. Raises StatusError when the store does not answer."""
-    places = asyncio.Semaphore(_WRITES_AT_ONCE)
-    stored = {plural: await _list(handler, plural) for plural in ("clusterroles", "clusterrolebindings")}
-    stored |= {plural: await _list(handler, plural) for plural in ("roles", "rolebindings")}
-
-    async def one(plural: str, wanted: Document) -> None:
-        async with places:
-            await _ensure(handler, plural, wanted, stored[plural].get(_key(wanted)))
-
-    async with asyncio.TaskGroup() as group:
-        for plural, wanted in bootstrap_policy.policy().items():
-            group.create_task(one(plural, wanted))
+_Documents = list[tuple[str, Document]]  # (plural, document)
 
 
-async def _ensure(handler: Handler, plural: str, wanted: Document, found: Document | None) -> None:
-    metadata = wanted["metadata"]
-    place = (GROUP, "v1", plural, metadata.get("namespace", ""))
+async def reconcile(handler: Handler, registry: Registry) -> None:
+    """Make the policy whole. Raises StatusError when the store does not answer, or others keep changing the policy."""
+    wanted = list(bootstrap_policy.policy().items())
     for _ in range(_ATTEMPTS):
-        try:
-            if found is None:
-                await handler.call(Request("create", *place, body=_encode(wanted)))
-                return
-            better = improved(found, wanted)
-            if better is None:
-                return
-            log.info("policy brought up to date", resource=plural, name=metadata["name"])
-            if found.get("roleRef") != better.get("roleRef"):
-                await handler.call(Request("delete", *place, metadata["name"]))
-                found = None
-                continue
-            await handler.call(Request("update", *place, metadata["name"], body=_encode(better)))
+        stored = {plural: await _list(handler, plural) for plural in _RESOURCES}
+        found = [(plural, document, stored[plural].get(_key(document))) for plural, document in wanted]
+        missing = [(plural, document) for plural, document, there in found if there is None]
+        is_done = await _create(handler, registry, missing)
+        for plural, document, there in found:
+            if there is not None and (better := improved(there, document)) is not None:
+                is_done = await _replace(handler, plural, there, better) and is_done
+        if is_done:
             return
-        except StatusError as error:
-            if error.reason not in ("AlreadyExists", "Conflict", "NotFound"):
-                raise
-            found = await _get(handler, Request("get", *place, metadata["name"]))
+    raise errors.conflict("clusterroles", GROUP, "", "the first policy keeps changing")
+
+
+async def _create(handler: Handler, registry: Registry, missing: _Documents) -> bool:
+    """Make what is missing, many at once; False if somebody else made some of it meanwhile.
+
+    Each document takes the way of every write but the last step, as a dry run.
+    """
+    for start in range(0, len(missing), _CREATED_AT_ONCE):
+        made = {}
+        for plural, document in missing[start : start + _CREATED_AT_ONCE]:
+            metadata = document["metadata"]
+            namespace = metadata.get("namespace", "")
+            request = Request("create", GROUP, "v1", plural, namespace, query=_DRY_RUN, body=_encode(document))
+            answer = await handler.call(request)
+            made[key_of(_RESOURCES[plural], namespace, metadata["name"])] = _decode(answer.body)
+        if not await registry.create_all(made):
+            return False
+    return True
+
+
+async def _replace(handler: Handler, plural: str, found: Document, better: Document) -> bool:
+    """Write what is better; False if it must be looked at again."""
+    metadata = found["metadata"]
+    place = (GROUP, "v1", plural, metadata.get("namespace", ""), metadata["name"])
+    log.info("policy brought up to date", resource=plural, name=metadata["name"])
+    is_other = found.get("roleRef") != better.get("roleRef")
+    try:
+        await handler.call(Request("delete", *place) if is_other else Request("update", *place, body=_encode(better)))
+    except StatusError as error:
+        if error.reason not in ("Conflict", "NotFound"):
+            raise
+        return False
+    return not is_other
 
 
 def improved(found: Document, wanted: Document) -> Document | None:
@@ -102,19 +121,9 @@ def _without_empty(document: Document) -> Document:
 
 
 async def _list(handler: Handler, plural: str) -> dict[tuple[str, str], Document]:
-    response = await handler.call(Request("list", GROUP, "v1", plural, query={"resourceVersion": "0"}))
+    response = await handler.call(Request("list", GROUP, "v1", plural))
     items: Sequence[Document] = _decode(response.body)["items"]
     return {_key(item): item for item in items}
-
-
-async def _get(handler: Handler, request: Request) -> Document | None:
-    try:
-        found: Document = _decode((await handler.call(request)).body)
-    except StatusError as error:
-        if error.reason != "NotFound":
-            raise
-        return None
-    return found
 
 
 def _key(document: Document) -> tuple[str, str]:

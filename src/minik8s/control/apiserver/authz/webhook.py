@@ -1,21 +1,17 @@
 """Mode Webhook: somebody else decides, asked by a SubjectAccessReview over HTTPS.
 
-As kube-apiserver: answers are remembered (5 minutes for yes, 30 seconds for others), a webhook that does not answer
-is asked again after 0.5, 0.75, … seconds, and in the end has no opinion: then only another mode can allow the request.
+As kube-apiserver: answers are remembered (5 minutes for yes, 30 seconds for others). A webhook that does not answer in
+the end (`asker`) has no opinion: then only another mode can allow the request.
 """
 
-import asyncio
 import random
-import ssl
-from asyncio import sleep
 from collections import OrderedDict
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
-import aiohttp
 import msgspec
 
+from minik8s.control.apiserver.asker import Asker, Unavailable, WebhookConfig
 from minik8s.control.apiserver.authn import User
 from minik8s.control.apiserver.authz.attributes import Attributes, Decision, Verdict
 from minik8s.control.apiserver.authz.rules import Rule
@@ -26,28 +22,8 @@ log = get_logger(__name__)
 
 REMEMBERED_MAX = 8192
 _REMEMBERED_BYTES_MAX = 10_000  # of one question
-_ANSWER_BYTES_MAX = 1024 * 1024
-_ATTEMPTS = 5
-_FACTOR = 1.5
 
 _encode = msgspec.json.Encoder().encode
-
-
-@dataclass(frozen=True, slots=True)
-class WebhookConfig:
-    """Whom to ask, and how."""
-
-    url: str
-    tls: ssl.SSLContext | None = None  # None: plain HTTP
-    token: str = ""
-    timeout_s: float = 30.0
-    allowed_ttl_s: float = 300.0
-    denied_ttl_s: float = 30.0
-    first_wait_s: float = 0.5  # before it is asked again; half as long again each time
-
-
-class _Unavailable(Exception):
-    """No answer, though there may be one later."""
 
 
 class WebhookAuthorizer:
@@ -56,8 +32,7 @@ class WebhookAuthorizer:
     def __init__(self, config: WebhookConfig, *, clock: Clock, rng: random.Random) -> None:
         self._config = config
         self._clock = clock
-        self._rng = rng
-        self._session: aiohttp.ClientSession | None = None
+        self._asker = Asker(config, rng=rng)
         self._remembered: OrderedDict[bytes, tuple[float, Verdict]] = OrderedDict()  # until when, what
 
     async def authorize(self, attributes: Attributes) -> Verdict:
@@ -68,8 +43,8 @@ class WebhookAuthorizer:
                 return known[1]
             del self._remembered[question]
         try:
-            verdict = _verdict(await self._ask(question))
-        except _Unavailable as error:
+            verdict = _verdict(await self._asker.ask(question))
+        except Unavailable as error:
             log.warning("the authorization webhook does not answer", url=self._config.url, error=str(error))
             return Verdict(Decision.NO_OPINION, error=str(error))
         self._remember(question, verdict)
@@ -81,43 +56,7 @@ class WebhookAuthorizer:
 
     async def close(self) -> None:
         """Give back the connections."""
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
-
-    async def _ask(self, question: bytes) -> Any:
-        wait_s = self._config.first_wait_s
-        for attempt in range(1, _ATTEMPTS + 1):
-            try:
-                return await self._post(question)
-            except _Unavailable:
-                if attempt == _ATTEMPTS:
-                    raise
-            await sleep(wait_s * (1 + 0.2 * self._rng.random()))
-            wait_s *= _FACTOR
-        raise AssertionError
-
-    async def _post(self, question: bytes) -> Any:
-        if self._session is None:
-            self._session = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
-        headers = {"Content-Type": "application/json", "Accept": "application/json"}
-        if self._config.token:
-            headers["Authorization"] = f"Bearer {self._config.token}"
-        tls: ssl.SSLContext | bool = self._config.tls or True
-        url = self._config.url
-        try:
-            async with (
-                asyncio.timeout(self._config.timeout_s),
-                self._session.post(url, data=question, headers=headers, ssl=tls, allow_redirects=False) as answer,
-            ):
-                body = await answer.content.read(_ANSWER_BYTES_MAX)
-                if not 200 <= answer.status < 300:
-                    raise _Unavailable(f'Post "{url}": the webhook answered {answer.status}')
-                return msgspec.json.decode(body)
-        except TimeoutError:
-            raise _Unavailable(f'Post "{url}": context deadline exceeded') from None
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise _Unavailable(f'Post "{url}": {error}') from None
+        await self._asker.close()
 
     def _remember(self, question: bytes, verdict: Verdict) -> None:
         if len(question) > _REMEMBERED_BYTES_MAX:

@@ -26,12 +26,23 @@ from minik8s.control.apiserver.cel.types import (
     list_of,
     map_of,
 )
-from minik8s.control.apiserver.cel.values import NONE, Message, Opaque, Optional, TypeValue, UInt, is_key, type_name
+from minik8s.control.apiserver.cel.values import (
+    NONE,
+    NUMBERS,
+    Message,
+    Opaque,
+    Optional,
+    TypeValue,
+    UInt,
+    is_key,
+    type_name,
+)
 
 Frame = list[Any]
 Run = Callable[[Frame], Any]
 
 _LITERALS = {bool: BOOL, int: INT, UInt: UINT, float: DOUBLE, str: STRING, bytes: BYTES, type(None): NULL}
+_DISTINCT = frozenset({"bool", "int", "uint", "double", "string", "bytes", "list", "map", "type"})
 _TYPE_NAMES = ("bool", "int", "uint", "double", "string", "bytes", "list", "map", "null_type", "type")
 MISSING = object()
 
@@ -179,7 +190,7 @@ class Compiler:
             raise self.fault(node, f"undeclared reference to '{name}' (in container '')")
         types = [argument.type for argument in arguments]
         fitting = [each for each in known if each.fits(types, is_method)]
-        if not fitting:
+        if not fitting or not _is_sensible(name, types):
             shown = ", ".join(map(str, types))
             shown = f"{types[0]}.({', '.join(map(str, types[1:]))})" if is_method else f"({shown})"
             raise self.fault(node, f"found no matching overload for '{name}' applied to '{shown}'")
@@ -290,6 +301,16 @@ class Compiler:
             return made
 
         return Code(run, CelType("object"), 1 + sum(value.cost for _, value, _ in entries))
+
+
+def _is_sensible(name: str, types: list[CelType]) -> bool:
+    """Whether an operator that takes anything can mean something: apples equal no pears, and `in` needs a container."""
+    if name == "@in":
+        return types[1].name in ("list", "map", "object", "dyn")
+    if name not in ("_==_", "_!=_"):
+        return True
+    left, right = (each.name for each in types)
+    return left == right or not {left, right} <= _DISTINCT or {left, right} <= NUMBERS
 
 
 def _common(types: list[CelType]) -> CelType:

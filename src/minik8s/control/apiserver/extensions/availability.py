@@ -9,13 +9,13 @@ import asyncio
 import contextlib
 import random
 from asyncio import sleep
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 from yarl import URL
 
 from minik8s.api.errors import StatusError
-from minik8s.api.request import JSON, Request
+from minik8s.api.request import JSON, MERGE_PATCH, Request
 from minik8s.control.apiserver.authn import SERVER
 from minik8s.control.apiserver.extensions.aggregation import Aggregator, Remote, Unavailable
 from minik8s.control.apiserver.extensions.naming import set_condition
@@ -52,9 +52,12 @@ class ApiServiceKeeper:
         handler: Handler,
         looks: Looks,
         *,
+        told: Mapping[str, str] | None = None,
         clock: Clock,
         rng: random.Random,
     ) -> None:
+        """`told`: what the ConfigMap extension-apiserver-authentication is to hold; nothing: there is none."""
+        self._told = dict(told or {})
         self._served = served
         self._aggregator = aggregator
         self._remotes = remotes
@@ -89,6 +92,9 @@ class ApiServiceKeeper:
             self.changed.clear()
             is_well = True
             try:
+                if self._told:
+                    await self._tell()
+                    self._told = {}
                 if generation != self._served.generation:
                     generation = self._served.generation
                     await self._register()
@@ -104,6 +110,15 @@ class ApiServiceKeeper:
             pause_s = CHECK_INTERVAL_S if is_well else backoff.next_s()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self.changed.wait(), pause_s)
+
+    async def _tell(self) -> None:
+        """Say in kube-system by what servers of APIServices know clients and us, as upstream."""
+        place = ("", "v1", "configmaps", "kube-system")
+        name = "extension-apiserver-authentication"
+        document = {"metadata": {"name": name}, "data": self._told}
+        await self._write(Request("create", *place, body=msgspec.json.encode(document)))
+        body = msgspec.json.encode({"data": self._told})
+        await self._write(Request("patch", *place, name, body=body, content_type=MERGE_PATCH))
 
     async def _register(self) -> None:
         """Have an APIService for each group and version that is served here, and none for custom ones that went."""

@@ -10,7 +10,7 @@ from minik8s.control.apiserver.causes import invalid, required
 from minik8s.control.apiserver.duration import age
 from minik8s.control.apiserver.resource import Column, Document, Resource
 from minik8s.control.apiserver.resources.columns import AGE, NAME
-from minik8s.control.apiserver.resources.objectmeta import subdomain_name
+from minik8s.control.apiserver.resources.policyrule import path_segment_name
 
 AVAILABLE = "Available"
 _GROUP_PRIORITY_MAX, _VERSION_PRIORITY_MAX = 20_000, 1_000
@@ -99,5 +99,5 @@ APISERVICES = Resource(
     default=_default,
     prepare_create=_prepare_create,
     validate=_validate,
-    validate_name=subdomain_name,
+    validate_name=path_segment_name,
 )

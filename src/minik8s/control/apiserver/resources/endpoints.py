@@ -89,4 +89,5 @@ ENDPOINTS = Resource(
     default=_default,
     validate=_validate,
     validate_name=subdomain_name,
+    deprecated="v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
 )

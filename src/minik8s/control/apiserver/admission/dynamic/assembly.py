@@ -1,7 +1,7 @@
 """Dynamic admission put together. Called by `core`."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from minik8s.control.apiserver.admission.attributes import Plugin
@@ -32,8 +32,9 @@ def plugins(
     *,
     before: Sequence[Plugin],
     rng: random.Random,
+    is_on: Callable[[str], bool] = lambda name: True,
 ) -> tuple[Plugin, ...]:
-    """The plugins, in upstream's order; `before` are those that look again at what webhooks change."""
+    """The plugins that run, in upstream's order; `before` are those that look again at what webhooks change."""
 
     means = Means(client, authorizer, served.versions, rng)
     mutating = Configurations(cache, MUTATINGWEBHOOKCONFIGURATIONS, webhooks.parse)
@@ -53,9 +54,11 @@ def plugins(
             VALIDATINGADMISSIONPOLICYBINDINGS,
         )
     )
-    return (
-        changing,
-        MutatingWebhooks(mutating, means, (*before, Again(changing))),
-        judging,
-        ValidatingWebhooks(validating, means),
-    )
+    again = [Again(changing)] if is_on("MutatingAdmissionPolicy") else []
+    found: dict[str, Plugin] = {
+        "MutatingAdmissionPolicy": changing,
+        "MutatingAdmissionWebhook": MutatingWebhooks(mutating, means, (*before, *again)),
+        "ValidatingAdmissionPolicy": judging,
+        "ValidatingAdmissionWebhook": ValidatingWebhooks(validating, means),
+    }
+    return tuple(plugin for name, plugin in found.items() if is_on(name))

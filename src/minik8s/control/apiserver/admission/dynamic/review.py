@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from minik8s.api.errors import StatusError, from_status
+from minik8s.control.apiserver import patch
 from minik8s.control.apiserver.resource import Document
 
 V1, V1BETA1 = "v1", "v1beta1"
@@ -28,6 +29,23 @@ class _Response(msgspec.Struct):
     patchType: str | None = None
     auditAnnotations: dict[str, str] | None = None
     warnings: list[str] | None = None
+
+
+class _Cause(msgspec.Struct):
+    reason: str = ""
+    message: str = ""
+    field: str = ""
+
+
+class _Details(msgspec.Struct):
+    """metav1.StatusDetails, as far as it is passed on."""
+
+    name: str = ""
+    group: str = ""
+    kind: str = ""
+    uid: str = ""
+    causes: list[_Cause] = []
+    retryAfterSeconds: int = 0
 
 
 class _Review(msgspec.Struct):
@@ -103,6 +121,8 @@ def _patch(response: _Response, version: str) -> list[Document]:
         found = msgspec.json.decode(raw, type=list[dict[str, Any]])
     except (binascii.Error, ValueError, msgspec.DecodeError, RecursionError) as error:
         raise Unusable(f"the patch cannot be read: {error}") from None
+    if len(found) > patch.OPERATIONS_MAX:
+        raise Unusable(f"the patch has more than {patch.OPERATIONS_MAX} operations")
     return found
 
 
@@ -112,12 +132,15 @@ def denial(name: str, status: Document | None) -> StatusError:
     why = said.get("message") or said.get("reason")
     denied = f'admission webhook "{name}" denied the request'
     code = said.get("code")
-    details = said.get("details")
+    try:
+        details = msgspec.to_builtins(msgspec.convert(said.get("details") or {}, _Details))
+    except msgspec.ValidationError:
+        details = {}
     return from_status(
         {
             "reason": said["reason"] if isinstance(said.get("reason"), str) else "",
-            "message": f"{denied}: {why}" if why else f"{denied} without explanation",
+            "message": f"{denied}: {why}" if isinstance(why, str) and why else f"{denied} without explanation",
             "code": code if isinstance(code, int) and 400 <= code < 600 else 400,
-            "details": details if isinstance(details, dict) else {},
+            "details": details,
         }
     )
