@@ -13,6 +13,7 @@ from minik8s.kit.rpc import frames, headers
 from minik8s.kit.rpc.call import Call
 from minik8s.kit.rpc.frames import ConnectionFault, ErrorCode
 from minik8s.kit.rpc.headers import HeaderDecoder
+from minik8s.kit.rpc.inlet import Inlet, NotHttp2
 from minik8s.kit.rpc.keepalive import KeepAlive
 from minik8s.kit.rpc.limits import Limits
 from minik8s.kit.rpc.methods import Resolve, Streaming, Unary, run_streaming, run_unary
@@ -21,7 +22,6 @@ from minik8s.kit.rpc.status import Code, RpcError
 
 log = get_logger(__name__)
 
-_HEADER_BLOCK_BYTES_MAX = 4 * headers.HEADER_LIST_BYTES_MAX
 _CREDIT_BYTES = 1 << 30
 
 
@@ -46,12 +46,9 @@ class Connection(asyncio.Protocol):
         self._keepalive: KeepAlive
         self._loop = asyncio.get_running_loop()
         self._decoder = HeaderDecoder()
-        self._input = b""
-        self._has_preface = False
+        self._inlet = Inlet()
         self._initial_window = frames.WINDOW_DEFAULT
         self._last_stream_id = 0
-        self._block: tuple[int, int, bytes] | None = None
-        """Of an unfinished header block: stream, flags of its first frame, bytes."""
         self._credit = 0
         self._held_bytes = 0
         self._running: set[asyncio.Task[None]] = set()
@@ -80,32 +77,30 @@ class Connection(asyncio.Protocol):
         self.outlet.release_all()
 
     def data_received(self, data: bytes) -> None:
-        data = self._input + data if self._input else data
         self._keepalive.has_heard = True
-        start = 0
         try:
-            if not self._has_preface:
-                if not self._take_preface(data):
+            if not self._inlet.has_preface:
+                rest = self._inlet.take_preface(data)
+                if rest is None:
                     return
-                start = len(frames.PREFACE)
-            start = self._take_frames(data, start)
+                data = rest
+                self._greet()
+            for kind, flags, stream_id, payload in self._inlet.feed(data):
+                if kind == frames.DATA:
+                    self._on_data(stream_id, flags, payload)
+                elif kind == frames.HEADERS:
+                    self._on_headers(stream_id, flags, payload)
+                else:
+                    self._on_control(kind, stream_id, flags, payload)
+        except NotHttp2 as other:
+            if self._other:
+                self._hand_on(self._other(), other.data)
+            else:
+                self._fail(ConnectionFault(ErrorCode.PROTOCOL_ERROR, str(other)))
         except ConnectionFault as fault:
             self._fail(fault)
-            return
-        self._input = data[start:]
 
-    def _take_preface(self, data: bytes) -> bool:
-        """Whether the client has said that it speaks HTTP/2. Raises ConnectionFault."""
-        wanted = frames.PREFACE
-        if data[: len(wanted)] != wanted[: len(data)]:
-            if self._other is None:
-                raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "this is not HTTP/2")
-            self._hand_on(data)
-            return False
-        if len(data) < len(wanted):
-            self._input = data
-            return False
-        self._has_preface = True
+    def _greet(self) -> None:
         limits = self._limits
         self.outlet.send(
             frames.settings(
@@ -118,64 +113,18 @@ class Connection(asyncio.Protocol):
             + frames.window_update(0, frames.WINDOW_MAX - frames.WINDOW_DEFAULT)
         )
         self._keepalive.begin()
-        return True
 
-    def _hand_on(self, data: bytes) -> None:
-        assert self._other
+    def _hand_on(self, other: asyncio.Protocol, data: bytes) -> None:
         self._connections.discard(self)
         self._keepalive.end()
         self.closed.set()
-        protocol = self._other()
-        self._transport.set_protocol(protocol)
-        protocol.connection_made(self._transport)
-        protocol.data_received(data)
+        self._transport.set_protocol(other)
+        other.connection_made(self._transport)
+        other.data_received(data)
 
-    def _take_frames(self, data: bytes, start: int) -> int:
-        """Handle every whole frame from `start` on; where the next one begins. Raises ConnectionFault."""
-        end = len(data)
-        while end - start >= frames.HEADER_BYTES:
-            length = int.from_bytes(data[start : start + 3], "big")
-            if length > frames.FRAME_BYTES_MAX:
-                raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, f"a frame of {length} bytes")
-            next_start = start + frames.HEADER_BYTES + length
-            if next_start > end:
-                break
-            kind, flags = data[start + 3], data[start + 4]
-            stream_id = int.from_bytes(data[start + 5 : start + 9], "big") & frames.WINDOW_MAX
-            payload = data[start + 9 : next_start]
-            start = next_start
-            if self._block and kind != frames.CONTINUATION:
-                raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "a header block is interrupted")
-            if kind == frames.DATA:
-                self._on_data(stream_id, flags, payload)
-            elif kind == frames.HEADERS:
-                self._on_headers(stream_id, flags, payload)
-            else:
-                self._on_control(kind, stream_id, flags, payload)
-        return start
-
-    def _on_headers(self, stream_id: int, flags: int, payload: bytes) -> None:
+    def _on_headers(self, stream_id: int, flags: int, block: bytes) -> None:
         if not stream_id % 2:
             raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, f"a client does not open stream {stream_id}")
-        block = frames.header_block(payload, flags)
-        if flags & frames.END_HEADERS:
-            self._on_block(stream_id, flags, block)
-        else:
-            self._block = (stream_id, flags, block)
-
-    def _on_continuation(self, stream_id: int, flags: int, payload: bytes) -> None:
-        if not self._block or self._block[0] != stream_id:
-            raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "a header block continues that never began")
-        _, first_flags, block = self._block
-        block += payload
-        if len(block) > _HEADER_BLOCK_BYTES_MAX:
-            raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, "a header block without end")
-        self._block = (stream_id, first_flags, block)
-        if flags & frames.END_HEADERS:
-            self._block = None
-            self._on_block(stream_id, first_flags, block)
-
-    def _on_block(self, stream_id: int, flags: int, block: bytes) -> None:
         call = self.calls.get(stream_id)
         if call or stream_id <= self._last_stream_id:
             self._decoder.skip(block)
@@ -265,8 +214,6 @@ class Connection(asyncio.Protocol):
                     raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, "a PING of a length other than 8")
                 self._keepalive.on_ping()
                 self.outlet.reply(frames.frame(frames.PING, frames.ACK, 0, payload))
-            case frames.CONTINUATION:
-                self._on_continuation(stream_id, flags, payload)
             case frames.PUSH_PROMISE:
                 raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "a client does not push")
             case frames.GOAWAY:
