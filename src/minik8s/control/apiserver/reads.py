@@ -29,6 +29,7 @@ _TOO_LARGE_TIMEOUT_S = 3.0  # as upstream: how long a revision of the future is 
 _NO_PROGRESS_TIMEOUT_S = 0.5
 _GET_PATIENCE_S = 0.004  # longer than the store takes to tell a change it has answered
 _FILL_TIMEOUT_S = 10.0
+_WATCH_TIMEOUT_S_MAX = 7 * 24 * 3600  # beyond it, timers overflow
 _PAGE_OBJECTS_MIN = 500  # read at once where a selector may pass few of them
 _CONTINUE_EXPIRED = (
     "The provided continue parameter is too old to display a consistent list result. You can start a new list "
@@ -120,7 +121,7 @@ class Reader:
             newest=self,
         )
         # As upstream: half an hour to an hour, so that clients spread over apiservers again.
-        watcher.end_after(options.timeout_s or self._rng.uniform(1800, 3600))
+        watcher.end_after(min(options.timeout_s, _WATCH_TIMEOUT_S_MAX) or self._rng.uniform(1800, 3600))
         return watcher
 
     @property
