@@ -9,6 +9,7 @@ from dataclasses import replace
 import aiohttp
 import pytest
 from aiohttp import web
+from yarl import URL
 
 from control.apiserver.extensions.samples import call
 from control.apiserver.harness import ADMIN, local_store, running, scenario
@@ -156,6 +157,10 @@ async def test_requests_are_answered_by_the_server_behind_the_service(tmp_path):
         assert (method, target, body) == ("POST", path, b'{"a":1}')
         assert names == ["front-proxy-client"], "it knows us by the front proxy's certificate"
         assert (seen["X-Remote-User"], seen["X-Mine"], seen["Host"]) == ("kubernetes-admin", "1", "fruit.shop.svc")
+        asked = len(scene.extension.requests)
+        sly = URL("/apis/fruit.example.org/v1/%2e%2e/secret", encoded=True)
+        async with session.get(sly) as answer:
+            assert (answer.status, len(scene.extension.requests)) == (400, asked)
         async with session.get("/apis/fruit.example.org/v1/moved", allow_redirects=False) as answer:
             assert answer.status == 502
             assert "attempted to redirect" in await answer.text()

@@ -11,6 +11,7 @@ import random
 from asyncio import sleep
 from collections.abc import Mapping, Sequence
 
+import aiohttp
 import msgspec
 from yarl import URL
 
@@ -145,7 +146,7 @@ class ApiServiceKeeper:
         if fault is None:
             try:
                 resources = await self._discover(remote)
-            except (Unavailable, msgspec.DecodeError, ValueError) as error:
+            except (Unavailable, aiohttp.ClientError, OSError, TimeoutError, msgspec.DecodeError, ValueError) as error:
                 where = f"https://{remote.service['name']}.{remote.service['namespace']}.svc{remote.path}"
                 fault = "FailedDiscoveryCheck", f"failing or missing response from {where}: {error}"
         self._remotes.put(remote.name, RemoteVersion(remote.group, remote.version, resources))
