@@ -14,7 +14,7 @@ import msgspec
 from minik8s.api import errors
 from minik8s.api.errors import StatusError
 from minik8s.api.request import Request, Response, WatchEvent
-from minik8s.api.selectors import parse_fields, parse_labels
+from minik8s.api.selectors import Fields, parse_fields, parse_labels
 from minik8s.control.apiserver.history import History, too_old
 from minik8s.control.apiserver.joined import JoinedRead
 from minik8s.control.apiserver.kindcache import KindCache
@@ -170,7 +170,8 @@ class Reader:
 
     async def _wait_until_filled(self) -> None:
         try:
-            await asyncio.wait_for(self._cache.filled.wait(), _FILL_TIMEOUT_S)
+            async with asyncio.timeout(_FILL_TIMEOUT_S):
+                await self._cache.filled.wait()
         except TimeoutError:
             raise errors.service_unavailable("the apiserver has not read the store yet") from None
 
@@ -252,11 +253,11 @@ def _list_response(
 def _selection(resource: Resource, request: Request) -> Selection:
     labels = parse_labels(request.query.get("labelSelector", ""))
     fields = parse_fields(request.query.get("fieldSelector", ""), resource.field_names)
-    name = request.name or fields.required("metadata.name")
+    if request.name:  # As upstream: it is what authorization went by, so nothing else may be selected.
+        if fields and fields.required("metadata.name") != request.name:
+            raise errors.bad_request("fieldSelector metadata.name doesn't match requested name")
+        fields = fields or Fields((("metadata.name", True, request.name),))
     exact = next(((field, value) for field in INDEXED_FIELDS if (value := fields.required(field))), None)
-    if request.name and not exact:
-        exact = ("metadata.name", request.name)
-        fields = parse_fields(f"metadata.name={name}")
     return Selection(request.namespace, labels or None, fields or None, exact)
 
 
