@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from .cluster import Cluster, find_kubectl
+from .cluster import Cluster
 
 pytestmark = pytest.mark.slow
 
