@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 from yarl import URL
 
-from control.apiserver.extensions.samples import call
+from control.apiserver.extensions.samples import CRDS, call, define
 from control.apiserver.harness import ADMIN, local_store, running, scenario
 from minik8s.api.errors import StatusError
 from minik8s.control.apiserver.admission.selection import AdmissionConfig
@@ -196,3 +196,11 @@ async def test_what_is_served_here_has_local_services(tmp_path):
     async with scene.playing() as server:
         found = await condition_of(server, "v1.apps", "True")
         assert (found["reason"], found["message"]) == ("Local", "Local APIServices are always available")
+        await define(server.api.as_user(ADMIN))
+        assert (await condition_of(server, "v1.example.com", "True"))["reason"] == "Local"
+        await call(server.api.as_user(ADMIN), "delete", CRDS, name="gadgets.example.com")
+        async with asyncio.timeout(10):
+            with contextlib.suppress(StatusError):
+                while True:
+                    await call(server.api.as_user(ADMIN), "get", APISERVICES, name="v1.example.com")
+                    await asyncio.sleep(0.01)
