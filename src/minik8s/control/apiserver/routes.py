@@ -36,8 +36,8 @@ def parse(method: str, path: str, query: Mapping[str, str]) -> Request | None:
         namespace, steps = steps[1], steps[2:]
     resource, name, *rest = [*steps, ""] if len(steps) == 1 else steps
     subresource = rest[0] if rest else ""
-    if len(rest) > 1:
-        return None  # pods/NAME/proxy/PATH: not served yet.
+    if len(rest) > 1 and subresource != "proxy":  # What follows that is the backend's path.
+        return None
     if method not in _VERBS:
         raise errors.method_not_allowed()
     # As upstream: of one object only the old spelling is a watch; the parameter is ignored.
