@@ -13,8 +13,9 @@ from minik8s.control.apiserver.authn import ADMIN, ANONYMOUS, User
 from minik8s.control.apiserver.authz.attributes import Attributes, Decision, of_request, require
 from minik8s.control.apiserver.authz.bootstrap_policy import parse_rule
 from minik8s.control.apiserver.authz.modes import parse
-from minik8s.control.apiserver.core import CoreConfig
-from tests.control.apiserver.harness import local_core, scenario
+from minik8s.control.apiserver.core import Core, CoreConfig
+from minik8s.kit.clock import SystemClock
+from tests.control.apiserver.harness import local_core, local_store, scenario
 
 RBAC = "rbac.authorization.k8s.io"
 AUTHENTICATED = "system:authenticated"
@@ -185,6 +186,15 @@ async def seen(handler, request):
                 names.add(msgspec.json.decode(event.object)["metadata"]["name"])
     await watcher.close()
     return names
+
+
+@scenario
+async def test_before_the_roles_are_read_nobody_is_refused_for_good():
+    async with local_store() as store:
+        core = Core(CoreConfig(), store, clock=SystemClock(), rng=random.Random(1))
+        with pytest.raises(StatusError) as caught:
+            await core.api.as_user(BOB).call(Request("list", "", "v1", "pods", "default"))
+        assert (caught.value.code, caught.value.retry_after_s) == (503, 1)
 
 
 @scenario
