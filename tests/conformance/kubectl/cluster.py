@@ -92,10 +92,10 @@ class Cluster:
         version: str = "1.31",
         binary: str | None = None,
     ) -> str:
-        """What kubectl printed: standard output, or of one that must fail standard error."""
+        """What kubectl printed: standard output, or of one that must fail standard error (unless `out`)."""
         done = self.run_kubectl(*args, stdin=stdin, identity=identity, version=version, binary=binary)
         assert (done.returncode != 0) is fails, f"{args}: {done.returncode}\n{done.stdout}{done.stderr}"
-        return done.stderr if fails else done.stdout
+        return done.stderr if fails and not out else done.stdout
 
     def run_kubectl(
         self,
