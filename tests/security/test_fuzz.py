@@ -28,6 +28,7 @@ pytestmark = pytest.mark.slow
 EXAMPLES = settings(
     max_examples=120, deadline=2000, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
+SIGNING_REQUEST = base64.b64decode(SEEDS["CertificateSigningRequest"]["spec"]["request"])
 PIECES = [b"{", b"[", b"}", b"]", b'"', b"&a ", b"*a", b"\x00", b"- ", b"\xff", b"1e999"]
 PATCHES = [JSON_PATCH, MERGE_PATCH, STRATEGIC_MERGE_PATCH, APPLY_PATCH]
 YAML = "application/yaml"
@@ -193,6 +194,22 @@ def test_a_damaged_protobuf(kind: str, seed: int, noise: bytes):
             json.loads(protobuf.to_json(body))
         except StatusError as error:
             assert error.code in (400, 415)
+
+
+@given(seed=st.integers(0, 2**32), noise=st.binary(max_size=40))
+@EXAMPLES
+def test_any_certificate(ask: Asking, seed: int, noise: bytes):
+    for pem in (damaged(SIGNING_REQUEST, seed), noise, damaged(base64.b64encode(noise), seed)):
+        spec = {"signerName": "kubernetes.io/kube-apiserver-client", "usages": ["client auth"]}
+        spec["request"] = base64.b64encode(pem).decode()
+        group, plural = "certificates.k8s.io", "certificatesigningrequests"
+        body = json.dumps({"metadata": {"name": "x"}, "spec": spec}).encode()
+        ask(Request("create", group, "v1", plural, query={"dryRun": "All"}, body=body))
+        client = {"url": "https://a.b/c", "caBundle": base64.b64encode(pem).decode()}
+        hook = {"name": "a.b.c", "clientConfig": client, "sideEffects": "None", "admissionReviewVersions": ["v1"]}
+        body = json.dumps({"metadata": {"name": "x"}, "webhooks": [hook]}).encode()
+        group, plural = "admissionregistration.k8s.io", "validatingwebhookconfigurations"
+        ask(Request("create", group, "v1", plural, query={"dryRun": "All"}, body=body))
 
 
 SELECTORS = st.text(alphabet="abk8s=!,()<>/.\\ innotexists-_é\x00", max_size=40) | st.text(max_size=20)
