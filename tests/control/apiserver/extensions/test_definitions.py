@@ -107,6 +107,7 @@ def test_a_definition_is_judged(document, told):
         (of(TEXT | {"$ref": "x"}), "properties[spec].$ref: Forbidden: $ref is not supported"),
         (of({"type": "array", "items": TEXT, "uniqueItems": True}), "uniqueItems cannot be set to true"),
         (of(TEXT | {"pattern": "("}), "properties[spec].pattern: Invalid value"),
+        (of(TEXT | {"pattern": "a(?=b)"}), "properties[spec].pattern: Invalid value"),
         (
             of({"type": "object", "properties": {"a": TEXT}, "additionalProperties": False}),
             "additionalProperties and properties are mutual exclusive",
