@@ -1,4 +1,4 @@
-"""Classes of upstream's vulnerabilities: rights that grow, writes that pass by admission, credentials that do not count."""
+"""Classes of upstream's vulnerabilities: rights that grow, writes past admission, credentials that do not count."""
 
 import base64
 import json
