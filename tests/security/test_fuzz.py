@@ -5,14 +5,12 @@ Each decoder is given what is random, and what was good before it was damaged. O
 
 import asyncio
 import base64
-import gc
 import json
 import random
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from control.apiserver.harness import ADMIN, local_core
+from control.apiserver.harness import local_core
 from control.apiserver.protobuf_encoder import encode
 from control.apiserver.resources.kinds import KINDS as RESOURCES
 from control.apiserver.seeds import SEEDS
@@ -23,12 +21,14 @@ from minik8s.api.errors import StatusError
 from minik8s.api.request import APPLY_PATCH, JSON, JSON_PATCH, MERGE_PATCH, STRATEGIC_MERGE_PATCH, Request
 from minik8s.control.apiserver import protobuf, rest, routes
 
+from .fuzzing import Asking, damaged, resident_bytes
+
 pytestmark = pytest.mark.slow
 
 EXAMPLES = settings(
     max_examples=120, deadline=2000, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-PIECES = [b"{", b"[", b"}", b"]", b'"', b"&a ", b"*a", b"\x00", b"- ", b"\xff", b"1e999"]
+SIGNING_REQUEST = base64.b64decode(SEEDS["CertificateSigningRequest"]["spec"]["request"])
 PATCHES = [JSON_PATCH, MERGE_PATCH, STRATEGIC_MERGE_PATCH, APPLY_PATCH]
 YAML = "application/yaml"
 KINDS = [("", "pods"), ("", "services"), ("", "secrets"), ("apps", "deployments"), ("batch", "cronjobs")]
@@ -70,32 +70,6 @@ trees = st.recursive(
 seeds = st.sampled_from(sorted(SEEDS))
 
 
-class Asking:
-    """One user's calls, each to its end."""
-
-    def __init__(self, runner: asyncio.Runner, api) -> None:  # type: ignore[no-untyped-def]
-        self._runner = runner
-        self._handler = api.as_user(ADMIN)
-
-    def __call__(self, request: Request) -> int:
-        """The code of the answer. Raises whatever is no answer."""
-
-        async def ask() -> int:
-            try:
-                async with asyncio.timeout(5):
-                    if request.verb == "watch":
-                        await (await self._handler.watch(request)).close()
-                        return 200
-                    return (await self._handler.call(request)).code
-            except StatusError as error:
-                json.dumps(error.status())
-                return error.code
-
-        code = self._runner.run(ask())
-        assert code < 500 or code in (504,), request
-        return code
-
-
 @pytest.fixture(scope="module")
 def ask() -> Iterator[Asking]:
     with asyncio.Runner() as runner:
@@ -105,23 +79,6 @@ def ask() -> Iterator[Asking]:
             yield Asking(runner, core.api)
         finally:
             runner.run(context.__aexit__(None, None, None))
-
-
-def damaged(data: bytes, seed: int) -> bytes:
-    """Some bytes changed, dropped or repeated."""
-    rng, made = random.Random(seed), bytearray(data)
-    for _ in range(rng.randint(1, 6)):
-        at = rng.randrange(len(made) or 1)
-        match rng.randrange(4):
-            case 0:
-                made[at : at + 1] = bytes([rng.randrange(256)])
-            case 1:
-                del made[at : at + rng.randint(1, 9)]
-            case 2:
-                made[at:at] = made[at : at + rng.randint(1, 40)]
-            case 3:
-                made[at:at] = rng.choice(PIECES)
-    return bytes(made)
 
 
 @given(
@@ -178,11 +135,6 @@ def test_what_is_refused_is_forgotten(ask: Asking):
     assert resident_bytes() - before < MEMORY_GROWTH_MAX_BYTES
 
 
-def resident_bytes() -> int:
-    gc.collect()
-    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
-
-
 @given(kind=seeds, seed=st.integers(0, 2**32), noise=st.binary(max_size=60))
 @EXAMPLES
 def test_a_damaged_protobuf(kind: str, seed: int, noise: bytes):
@@ -193,6 +145,22 @@ def test_a_damaged_protobuf(kind: str, seed: int, noise: bytes):
             json.loads(protobuf.to_json(body))
         except StatusError as error:
             assert error.code in (400, 415)
+
+
+@given(seed=st.integers(0, 2**32), noise=st.binary(max_size=40))
+@EXAMPLES
+def test_any_certificate(ask: Asking, seed: int, noise: bytes):
+    for pem in (damaged(SIGNING_REQUEST, seed), noise, damaged(base64.b64encode(noise), seed)):
+        spec = {"signerName": "kubernetes.io/kube-apiserver-client", "usages": ["client auth"]}
+        spec["request"] = base64.b64encode(pem).decode()
+        group, plural = "certificates.k8s.io", "certificatesigningrequests"
+        body = json.dumps({"metadata": {"name": "x"}, "spec": spec}).encode()
+        ask(Request("create", group, "v1", plural, query={"dryRun": "All"}, body=body))
+        client = {"url": "https://a.b/c", "caBundle": base64.b64encode(pem).decode()}
+        hook = {"name": "a.b.c", "clientConfig": client, "sideEffects": "None", "admissionReviewVersions": ["v1"]}
+        body = json.dumps({"metadata": {"name": "x"}, "webhooks": [hook]}).encode()
+        group, plural = "admissionregistration.k8s.io", "validatingwebhookconfigurations"
+        ask(Request("create", group, "v1", plural, query={"dryRun": "All"}, body=body))
 
 
 SELECTORS = st.text(alphabet="abk8s=!,()<>/.\\ innotexists-_é\x00", max_size=40) | st.text(max_size=20)

@@ -64,7 +64,7 @@ def authorization(flags: dict[str, Any]) -> tuple[tuple[str, ...], WebhookConfig
             allowed_ttl_s=flags["authorization_webhook_cache_authorized_ttl"],
             denied_ttl_s=flags["authorization_webhook_cache_unauthorized_ttl"],
         )
-    except (ValueError, TypeError, KeyError, OSError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, OSError) as error:
         raise click.UsageError(f"--authorization-webhook-config-file: {error}") from None
     return asked, webhook
 

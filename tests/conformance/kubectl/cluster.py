@@ -93,10 +93,23 @@ class Cluster:
         binary: str | None = None,
     ) -> str:
         """What kubectl printed: standard output, or of one that must fail standard error (unless `out`)."""
-        line = self.kubectl_line(*args, identity=identity, version=version, binary=binary)
-        done = subprocess.run(line, input=stdin, capture_output=True, text=True, env=self.environment(), timeout=60)
+        done = self.run_kubectl(*args, stdin=stdin, identity=identity, version=version, binary=binary)
         assert (done.returncode != 0) is fails, f"{args}: {done.returncode}\n{done.stdout}{done.stderr}"
         return done.stderr if fails and not out else done.stdout
+
+    def run_kubectl(
+        self,
+        *args: str,
+        stdin: str | None = None,
+        identity: Identity | None = None,
+        version: str = "1.31",
+        binary: str | None = None,
+        environment: dict[str, str] | None = None,
+    ) -> subprocess.CompletedProcess[str]:
+        """kubectl, whatever becomes of it."""
+        line = self.kubectl_line(*args, identity=identity, version=version, binary=binary)
+        environment = self.environment() | (environment or {})
+        return subprocess.run(line, input=stdin, capture_output=True, text=True, env=environment, timeout=60)
 
     def kubectl_line(
         self, *args: str, identity: Identity | None = None, version: str = "1.31", binary: str | None = None

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from .cluster import Cluster, find_kubectl
+from .cluster import Cluster
 
 pytestmark = pytest.mark.slow
 
@@ -302,21 +302,6 @@ def test_a_user_without_rights_is_forbidden(cluster: Cluster):
     assert (
         'pods is forbidden: User "bob" cannot list resource "pods" in API group "" in the namespace "default"' in error
     )
-
-
-@pytest.mark.parametrize("version", ["1.27", "1.28", "1.29", "1.30", "1.33"])
-def test_other_kubectls_apply_and_get_too(cluster: Cluster, namespace, version):
-    if find_kubectl(version) is None:
-        pytest.skip(f"no kubectl.{version} here")
-    place = ("--namespace", namespace)
-    cluster.kubectl(*place, "apply", "-f", "-", stdin=DEPLOYMENT, version=version)
-    assert "unchanged" in cluster.kubectl(*place, "apply", "-f", "-", stdin=DEPLOYMENT, version=version)
-    changed = DEPLOYMENT.replace("replicas: 2", "replicas: 3")
-    assert "configured" in cluster.kubectl(*place, "apply", "-f", "-", stdin=changed, version=version)
-    assert "0/3" in cluster.kubectl(*place, "get", "deployments", version=version)
-    bad = DEPLOYMENT.replace("replicas", "replicaz")
-    error = cluster.kubectl(*place, "apply", "-f", "-", stdin=bad, version=version, fails=True)
-    assert 'unknown field "spec.replicaz"' in error
 
 
 def test_debians_kubectl_1_20_applies(cluster: Cluster, namespace, tmp_path: Path):

@@ -170,6 +170,13 @@ async def test_a_watch_ends_after_its_timeout_with_a_bookmark():
 
 
 @scenario
+async def test_a_watch_may_be_asked_to_last_for_ever():
+    async with local_api() as api:
+        stream = await Client(api).watch(timeoutSeconds="999999999999999999")
+        await stream.close()
+
+
+@scenario
 async def test_bookmarks_come_by_themselves_to_who_wants_them():
     config = CoreConfig(watch_cache=WatchCacheConfig(bookmark_interval_s=0.02))
     async with local_api(config=config) as api:

@@ -8,13 +8,14 @@ import contextlib
 import random
 import re
 from asyncio import sleep
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_network
 
 from minik8s.api.errors import StatusError
 from minik8s.control.apiserver import authn, resources
 from minik8s.control.apiserver.admission.dynamic import assembly as dynamic
+from minik8s.control.apiserver.admission.dynamic.metrics import HookCall
 from minik8s.control.apiserver.admission.reader import ObjectReader
 from minik8s.control.apiserver.admission.resource_quota import ResourceQuota
 from minik8s.control.apiserver.admission.selection import QUOTA, AdmissionConfig
@@ -39,6 +40,7 @@ from minik8s.control.apiserver.extensions.conversion import Converter, Renaming,
 from minik8s.control.apiserver.extensions.definitions import Definitions
 from minik8s.control.apiserver.extensions.keeper import Keeper
 from minik8s.control.apiserver.extensions.remotes import Remotes
+from minik8s.control.apiserver.gate import Gate
 from minik8s.control.apiserver.handler import Api
 from minik8s.control.apiserver.leases import Leases
 from minik8s.control.apiserver.pipeline import Pipeline
@@ -96,13 +98,21 @@ class Core:
         looks = ObjectReader(self.registry, self.cache, resources.STORED)
         self.webhooks = WebhookClient(looks, rng=rng)
         builtin = config.admission.chain(self.authorizer)
-        is_on = config.admission.is_on
+        self.hook_observers: list[Callable[[HookCall], None]] = []
         asked = dynamic.plugins(
-            self.cache, self.served, self.webhooks, self.authorizer, before=builtin, rng=rng, is_on=is_on
+            self.cache,
+            self.served,
+            self.webhooks,
+            self.authorizer,
+            before=builtin,
+            rng=rng,
+            is_on=config.admission.is_on,
+            observers=self.hook_observers,
         )
         chain = (*builtin, *asked, addresses, EscalationCheck(self.authorizer, policy))
         quota = ResourceQuota(clock) if config.admission.is_on(QUOTA) else None
-        pipeline = Pipeline(self.registry, leases, looks, chain, quota=quota, clock=clock, rng=rng)
+        self._gate = Gate(chain, looks, quota=quota)
+        pipeline = Pipeline(self.registry, leases, self._gate, clock=clock, rng=rng)
         self.api = Api(self.served, Reader(self.registry, self.cache, rng=rng), pipeline, self.authorizer)
         self.remotes = Remotes()
         self.aggregator = Aggregator(self.cache, looks, rng.choice)
@@ -126,7 +136,7 @@ class Core:
         tokens = TokenRequests(self.config.authentication.accounts, looks, self.clock, self._rng)
         self.api.answers["", "serviceaccounts/token"] = tokens.create
         self.api.answers["", "pods/eviction"] = Evictions(
-            self.api.pipeline, self.registry, looks, clock=self.clock
+            self.api.pipeline, self._gate, self.registry, looks, clock=self.clock
         ).answer
 
     def _converter(self, definition: Document) -> Converter:

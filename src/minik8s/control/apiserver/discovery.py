@@ -21,6 +21,7 @@ _SUBRESOURCES: dict[str, tuple[tuple[str, ...], tuple[str, str, str] | None]] = 
     "eviction": (("create",), ("policy", "v1", "Eviction")),
     "finalize": (("update",), None),
     "log": (("get",), None),
+    "proxy": (("create", "delete", "get", "patch", "update"), ("", "v1", "{}ProxyOptions")),
     "resize": (("get", "patch", "update"), None),
     "scale": (("get", "patch", "update"), ("autoscaling", "v1", "Scale")),
     "status": (("get", "patch", "update"), None),
@@ -114,7 +115,7 @@ def _aggregated_subresource(resource: Resource, name: str) -> Document:
     group, version, kind = other or (resource.group, resource.version, resource.kind)
     return {
         "subresource": name,
-        "responseKind": {"group": group, "version": version, "kind": kind},
+        "responseKind": {"group": group, "version": version, "kind": kind.format(resource.kind)},
         "verbs": list(verbs),
     }
 
@@ -147,7 +148,7 @@ def _subresource(resource: Resource, name: str) -> Document:
     entry: Document = {"name": f"{resource.plural}/{name}", "singularName": "", "namespaced": resource.namespaced}
     if other:
         entry |= {"group": other[0], "version": other[1]} if other[0] else {}
-    return entry | {"kind": other[2] if other else resource.kind, "verbs": list(verbs)}
+    return entry | {"kind": other[2].format(resource.kind) if other else resource.kind, "verbs": list(verbs)}
 
 
 def _storage_version(resource: Resource) -> Document:

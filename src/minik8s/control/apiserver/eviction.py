@@ -25,6 +25,7 @@ from minik8s.control.apiserver import deletion
 from minik8s.control.apiserver.admission.attributes import Reader
 from minik8s.control.apiserver.admission.node_restriction import check_eviction
 from minik8s.control.apiserver.call import Call
+from minik8s.control.apiserver.gate import Gate
 from minik8s.control.apiserver.pipeline import Pipeline, success
 from minik8s.control.apiserver.registry import Registry, Stored, Superseded, key_of
 from minik8s.control.apiserver.resource import Document
@@ -54,8 +55,9 @@ class Eviction(msgspec.Struct):
 class Evictions:
     """Answers POSTs to pods/eviction."""
 
-    def __init__(self, pipeline: Pipeline, registry: Registry, reader: Reader, *, clock: Clock) -> None:
+    def __init__(self, pipeline: Pipeline, gate: Gate, registry: Registry, reader: Reader, *, clock: Clock) -> None:
         self._pipeline = pipeline
+        self._gate = gate
         self._registry = registry
         self._reader = reader
         self._clock = clock
@@ -66,7 +68,7 @@ class Evictions:
         options = _dry_run(call, eviction.deleteOptions or deletion.Options())
         if options.dryRun:
             call = replace(call, request=replace(call.request, query={**call.request.query, "dryRun": "All"}))
-        told = await self._pipeline.admit_other(call, msgspec.json.decode(call.request.body))
+        told = await self._gate.admit_other(call, msgspec.json.decode(call.request.body))
         is_guarded = bool(options.preconditions and options.preconditions.resourceVersion)
         for _ in range(_ATTEMPTS):
             pod = await self._pod(call)

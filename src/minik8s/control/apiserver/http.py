@@ -31,6 +31,7 @@ from minik8s.control.apiserver.handler import Api
 from minik8s.control.apiserver.lines import LineCache
 from minik8s.control.apiserver.logs import KubeletClient
 from minik8s.control.apiserver.metrics import Metrics
+from minik8s.control.apiserver.proxies import Proxies
 from minik8s.control.apiserver.versions import ConvertedWatcher
 from minik8s.control.apiserver.watchers import Watcher
 from minik8s.kit import health, ids
@@ -55,6 +56,7 @@ class Parts:
     documents: Documents
     aggregator: Aggregator
     kubelets: KubeletClient
+    proxies: Proxies
     metrics: Metrics
     checks: Mapping[str, health.Check]
     registry: CollectorRegistry
@@ -168,6 +170,10 @@ class _Face:
             )
         except Unavailable as error:
             return web.Response(status=error.code, text=f"{error}\n", headers={"X-Content-Type-Options": "nosniff"})
+        return await self._relay(http, found)
+
+    async def _relay(self, http: web.Request, found: aiohttp.ClientResponse) -> web.StreamResponse:
+        """Another server's answer, as it comes."""
         async with found:
             answer = web.StreamResponse(status=found.status, headers=passed_back(found.headers))
             self._add_headers(http, answer)
@@ -188,6 +194,8 @@ class _Face:
         handler = self._parts.api.as_user(user)
         if request.subresource == "log":
             return await self._log(http, user, request)
+        if request.subresource == "proxy":
+            return await self._proxy(http, user, request)
         shape = rest.negotiate(http.headers.get("Accept", ""), is_watch=request.verb == "watch")
         if request.verb == "watch":
             return await self._watch(http, user, request, shape)
@@ -231,6 +239,26 @@ class _Face:
         await api.as_user(user).resolve(request)
         async with self._parts.kubelets.open_log(api.as_user(authn.SERVER), request) as chunks:
             return await self._stream(http, "text/plain", chunks)
+
+    async def _proxy(self, http: web.Request, user: User, request: Request) -> web.StreamResponse:
+        """Let what runs in the cluster answer."""
+        api = self._parts.api
+        await api.as_user(user).resolve(request)
+        place = f"namespaces/{request.namespace}/{request.resource}" if request.namespace else request.resource
+        prefix = f"/api/{request.version}/{place}/{request.name}/proxy"
+        if not http.path.startswith(prefix):
+            raise errors.unknown_path()
+        found = await self._parts.proxies.ask(
+            api.as_user(authn.SERVER),
+            request,
+            method=http.method,
+            path=http.path.removeprefix(prefix) or "/",
+            query=http.query_string,
+            headers=http.headers.items(),
+            body=http.content.iter_any() if http.can_read_body else None,
+            client=http.remote or "",
+        )
+        return await self._relay(http, found)
 
     async def _stream(
         self, http: web.Request, content_type: str, chunks: AsyncIterator[bytes], *, warning: str = ""

@@ -4,8 +4,9 @@ Filled and changed by `watchcache` alone; read by `reads` and by whoever follows
 """
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from sys import intern
 
 import msgspec
 from sortedcontainers import SortedDict
@@ -99,7 +100,13 @@ def entry_of(resource: Resource, key: str, value: bytes, revision: int) -> Entry
         body = registry.splice(value, revision)
         document = _decode_json(body)
         fields = {"metadata.name": name, "metadata.namespace": namespace} | resource.fields(document)
-        return Entry(namespace, name, document["metadata"].get("labels") or {}, fields, body, revision)
+        labels = _shared(document["metadata"].get("labels") or {})
+        return Entry(intern(namespace), name, labels, _shared(fields), body, revision)
     except (ValueError, KeyError, msgspec.DecodeError) as error:
         log.error("ignoring a value that is no object", kind=resource.kind, key=key, error=str(error))
         return None
+
+
+def _shared(texts: Mapping[str, str]) -> dict[str, str]:
+    """The same; thousands of objects have the same phases, nodes and labels: one copy of each will do."""
+    return {intern(key): intern(value) if type(value) is str else value for key, value in texts.items()}

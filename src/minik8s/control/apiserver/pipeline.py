@@ -7,7 +7,6 @@ A write is optimistic: what it was computed from is what it replaces. If the obj
 again, unless the client named the resourceVersion it meant. A write that changes nothing is not made.
 """
 
-import contextlib
 import random
 from collections.abc import Sequence
 from dataclasses import replace
@@ -18,10 +17,9 @@ from minik8s.api import errors
 from minik8s.api.errors import StatusError
 from minik8s.api.request import Response
 from minik8s.control.apiserver import changes, deletion, metadata, options, ownership, schema, versions
-from minik8s.control.apiserver.admission.attributes import Attributes, Plugin, Reader
-from minik8s.control.apiserver.admission.resource_quota import ResourceQuota
 from minik8s.control.apiserver.call import Call
 from minik8s.control.apiserver.changes import Change, Changed
+from minik8s.control.apiserver.gate import Gate
 from minik8s.control.apiserver.leases import Leases
 from minik8s.control.apiserver.managedfields import Entry
 from minik8s.control.apiserver.registry import ClaimTaken, Overtaken, Registry, Rewrite, Stored, Superseded, key_of
@@ -44,18 +42,14 @@ class Pipeline:
         self,
         registry: Registry,
         leases: Leases,
-        reader: Reader,
-        chain: Sequence[Plugin],
+        gate: Gate,
         *,
-        quota: ResourceQuota | None = None,
         clock: Clock,
         rng: random.Random,
     ) -> None:
         self._registry = registry
-        self._quota = quota
         self._leases = leases
-        self._chain = tuple(chain)
-        self._reader = reader
+        self._gate = gate
         self._clock = clock
         self._rng = rng
 
@@ -80,11 +74,11 @@ class Pipeline:
             resource.prepare_create(document)
             resource.default(document)
             self._own(call, None, [], document, wanted)
-            told = (*wanted.warnings, *await self._admit(call, document, None, view))
+            told = (*wanted.warnings, *await self._gate.admit(call, document, None, view))
             name = document["metadata"]["name"]
             claims = resource.claims(document)
             try:
-                async with self._charge(call, document, None, view) as beside:
+                async with self._gate.charge(call, document, None, view) as beside:
                     if call.is_dry_run:
                         return Response(_encode(view.read(document)), code=201, warnings=told)
                     stored = await self._at(resource).create(
@@ -151,7 +145,7 @@ class Pipeline:
         for _ in range(_REWRITE_ATTEMPTS):
             old = stored.document()
             deletion.check_preconditions(call.resource, old, asked)
-            told = [] if is_admitted else await self._admit_delete(call, old)
+            told = [] if is_admitted else await self._gate.admit_delete(call, old)
             verdict = deletion.delete(call.resource, old, asked, self._clock.now_s())
             try:
                 answer = await self._carry_out(call, stored, verdict)
@@ -191,7 +185,7 @@ class Pipeline:
                 resource.default(new)
                 resource.prepare_update(new, old)
             self._own(call, old, entries, new, changed)
-            told = (*changed.warnings, *await self._admit(call, new, old, view))
+            told = (*changed.warnings, *await self._gate.admit(call, new, old, view))
             if call.request.subresource != "binding":  # as upstream
                 metadata.bump_generation(new, old)
             try:
@@ -213,7 +207,7 @@ class Pipeline:
         """(body, revision) after writing `new` over `stored`; nothing is written if they are equal."""
         if new == old and stored.is_current:
             return stored.body, stored.revision
-        async with self._charge(call, new, old, view) as beside:
+        async with self._gate.charge(call, new, old, view) as beside:
             if call.is_dry_run:
                 return _encode(new), stored.revision
             return await self._commit(call, stored, old, new, beside)
@@ -268,74 +262,6 @@ class Pipeline:
         if stored is None:
             raise call.not_found()
         return stored
-
-    async def _admit(self, call: Call, document: Document, old: Document | None, view: View) -> list[str]:
-        """Run admission and validation; what to warn the client of. Raises StatusError Forbidden, Invalid."""
-        attributes = self._attributes(call, document["metadata"].get("name", ""), old, view)
-        with attributes.telling():
-            for plugin in self._chain:
-                await plugin.mutate(document, attributes)
-            metadata.drop_empty(document)
-            resource = call.resource
-            if old is None:
-                resource.prepare_create(document)  # Once more: what follows from the spec (QoS) follows from this one.
-            causes = metadata.faults(resource, document, old)
-            causes += resource.custom.validate(document, old) if resource.custom else resource.validate(document)
-            if old is not None and call.request.subresource != "binding":  # A binding changes what no update may.
-                causes += (view.validate_update or resource.validate_update)(document, old)
-            elif old is None:
-                causes += resource.validate_create(document)
-            if causes:
-                raise errors.invalid(resource.kind, resource.group, document["metadata"].get("name", ""), causes)
-            for plugin in self._chain:
-                await plugin.validate(document, attributes)
-        return attributes.warnings
-
-    def _charge(
-        self, call: Call, document: Document, old: Document | None, view: View
-    ) -> contextlib.AbstractAsyncContextManager[Sequence[Rewrite]]:
-        """What quotas come to when the write is made, within the block. Raises StatusError Forbidden."""
-        if self._quota is None:
-            return contextlib.nullcontext(())
-        return self._quota.charge(document, self._attributes(call, document["metadata"].get("name", ""), old, view))
-
-    async def admit_other(self, call: Call, document: Document) -> list[str]:
-        """Run admission on what is no object, such as an Eviction; what to warn the client of."""
-        attributes = self._attributes(call, call.request.name, None, OBJECT)
-        with attributes.telling():
-            for plugin in self._chain:
-                await plugin.mutate(document, attributes)
-            for plugin in self._chain:
-                await plugin.validate(document, attributes)
-        return attributes.warnings
-
-    async def _admit_delete(self, call: Call, old: Document) -> list[str]:
-        attributes = self._attributes(call, call.request.name, old, OBJECT)
-        with attributes.telling():
-            for plugin in self._chain:
-                await plugin.mutate({}, attributes)
-                await plugin.validate({}, attributes)
-        return attributes.warnings
-
-    def _attributes(self, call: Call, name: str, old: Document | None, view: View) -> Attributes:
-        request = call.request
-        return Attributes(
-            verb=request.verb,
-            resource=call.resource,
-            namespace=request.namespace,
-            name=name,
-            subresource=request.subresource,
-            user_name=call.user.name,
-            groups=call.user.groups,
-            uid=getattr(call.user, "uid", ""),
-            extra=getattr(call.user, "extra", None) or {},
-            old=old,
-            dry_run=call.is_dry_run,
-            reader=self._reader,
-            request=request,
-            asked=call.asked,
-            view=view,
-        )
 
 
 def success(resource: Resource | None = None, document: Document | None = None, *, code: int = 0) -> Document:

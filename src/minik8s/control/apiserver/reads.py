@@ -14,7 +14,7 @@ import msgspec
 from minik8s.api import errors
 from minik8s.api.errors import StatusError
 from minik8s.api.request import Request, Response, WatchEvent
-from minik8s.api.selectors import parse_fields, parse_labels
+from minik8s.api.selectors import Fields, parse_fields, parse_labels
 from minik8s.control.apiserver.history import History, too_old
 from minik8s.control.apiserver.joined import JoinedRead
 from minik8s.control.apiserver.kindcache import KindCache
@@ -29,6 +29,7 @@ _TOO_LARGE_TIMEOUT_S = 3.0  # as upstream: how long a revision of the future is 
 _NO_PROGRESS_TIMEOUT_S = 0.5
 _GET_PATIENCE_S = 0.004  # longer than the store takes to tell a change it has answered
 _FILL_TIMEOUT_S = 10.0
+_WATCH_TIMEOUT_S_MAX = 7 * 24 * 3600  # beyond it, timers overflow
 _PAGE_OBJECTS_MIN = 500  # read at once where a selector may pass few of them
 _CONTINUE_EXPIRED = (
     "The provided continue parameter is too old to display a consistent list result. You can start a new list "
@@ -120,7 +121,7 @@ class Reader:
             newest=self,
         )
         # As upstream: half an hour to an hour, so that clients spread over apiservers again.
-        watcher.end_after(options.timeout_s or self._rng.uniform(1800, 3600))
+        watcher.end_after(min(options.timeout_s, _WATCH_TIMEOUT_S_MAX) or self._rng.uniform(1800, 3600))
         return watcher
 
     @property
@@ -169,7 +170,8 @@ class Reader:
 
     async def _wait_until_filled(self) -> None:
         try:
-            await asyncio.wait_for(self._cache.filled.wait(), _FILL_TIMEOUT_S)
+            async with asyncio.timeout(_FILL_TIMEOUT_S):
+                await self._cache.filled.wait()
         except TimeoutError:
             raise errors.service_unavailable("the apiserver has not read the store yet") from None
 
@@ -251,11 +253,11 @@ def _list_response(
 def _selection(resource: Resource, request: Request) -> Selection:
     labels = parse_labels(request.query.get("labelSelector", ""))
     fields = parse_fields(request.query.get("fieldSelector", ""), resource.field_names)
-    name = request.name or fields.required("metadata.name")
+    if request.name:  # As upstream: it is what authorization went by, so nothing else may be selected.
+        if fields and fields.required("metadata.name") != request.name:
+            raise errors.bad_request("fieldSelector metadata.name doesn't match requested name")
+        fields = fields or Fields((("metadata.name", True, request.name),))
     exact = next(((field, value) for field in INDEXED_FIELDS if (value := fields.required(field))), None)
-    if request.name and not exact:
-        exact = ("metadata.name", request.name)
-        fields = parse_fields(f"metadata.name={name}")
     return Selection(request.namespace, labels or None, fields or None, exact)
 
 

@@ -26,7 +26,8 @@ def parse(method: str, path: str, query: Mapping[str, str]) -> Request | None:
         return None
     group, version, steps = place
     is_watch = "watch" in query and is_true(query["watch"])
-    if steps[0] == "watch":
+    is_old = steps[0] == "watch"
+    if is_old:
         is_watch, steps = True, steps[1:]
         if not steps:
             return None
@@ -35,11 +36,12 @@ def parse(method: str, path: str, query: Mapping[str, str]) -> Request | None:
         namespace, steps = steps[1], steps[2:]
     resource, name, *rest = [*steps, ""] if len(steps) == 1 else steps
     subresource = rest[0] if rest else ""
-    if len(rest) > 1:
-        return None  # pods/NAME/proxy/PATH: not served yet.
+    if len(rest) > 1 and subresource != "proxy":  # What follows that is the backend's path.
+        return None
     if method not in _VERBS:
         raise errors.method_not_allowed()
-    verb = _verb(method, name, is_watch=is_watch)
+    # As upstream: of one object only the old spelling is a watch; the parameter is ignored.
+    verb = _verb(method, name, is_watch=is_watch and (is_old or not name) and not subresource)
     return Request(verb, group, version, resource, namespace, name, subresource, query, b"", JSON)
 
 

@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry
 from minik8s.api.errors import StatusError
 from minik8s.api.request import Request
 from minik8s.control.apiserver import http, resources
+from minik8s.control.apiserver.admission.dynamic.metrics import HookMetrics
 from minik8s.control.apiserver.audit.log import AuditConfig, AuditLog
 from minik8s.control.apiserver.authn import openid
 from minik8s.control.apiserver.calls import Calls, CallsConfig
@@ -27,6 +28,7 @@ from minik8s.control.apiserver.handler import Api
 from minik8s.control.apiserver.logs import KubeletClient
 from minik8s.control.apiserver.metered import MeteredStore
 from minik8s.control.apiserver.metrics import Counts, Metrics
+from minik8s.control.apiserver.proxies import Proxies
 from minik8s.control.apiserver.storage import Store
 from minik8s.kit import health, tls
 from minik8s.kit.clock import Clock
@@ -70,6 +72,7 @@ class ApiServer:
         if config.keyrings:
             store = EncryptedStore(store, keyrings_by_prefix(config.keyrings, resources.STORED))
         self.core = Core(config.core, store, clock=clock, rng=rng)
+        self.core.hook_observers.append(HookMetrics(self.registry).called)
         self.core.aggregator.identity = config.front_proxy_identity
         self.listening = asyncio.Event()
         self.secure_port = config.secure_port
@@ -80,6 +83,9 @@ class ApiServer:
         self._rng = rng
         self._audit = AuditLog(config.audit, self.registry, clock=clock) if config.audit else None
         self._calls = Calls(config.calls, self._metrics, clock=clock, audit=self._audit)
+        self._proxies = Proxies(
+            config.kubelet_identity, allows_loopback=config.core.admission.allow_loopback_endpoints, rng=rng
+        )
         self._is_stopping = False
         self._site: web.TCPSite | None = None
         in_flight, objects = self._calls.in_flight, self.core.cache
@@ -106,6 +112,7 @@ class ApiServer:
         """Serve until cancelled, then let go of clients one by one. Raises StartError if it cannot listen."""
         async with contextlib.AsyncExitStack() as stack:
             stack.push_async_callback(self._store.close)
+            stack.push_async_callback(self._proxies.close)
             if self._audit:
                 await stack.enter_async_context(self._audit.writing())
             self.secure_port = await stack.enter_async_context(self._serving_http())
@@ -181,6 +188,7 @@ class ApiServer:
             documents=Documents(self.core.served, self._keys_of_accounts(), self.core.remotes),
             aggregator=self.core.aggregator,
             kubelets=KubeletClient(self._config.kubelet_identity),
+            proxies=self._proxies,
             calls=self._calls,
             metrics=self._metrics,
             checks=self.checks(),

@@ -20,13 +20,16 @@ def field_set(node: Node, value: Any, *, strict: bool = True) -> FieldSet:
     repeat; not if it is not `strict`, as for what is stored already.
     """
     faults: list[str] = []
-    found = _field_set(node, value, "", faults if strict else None)
+    found = _field_set(node, value, (), faults if strict else None)
     if faults:
         raise Untyped(faults[0] if len(faults) == 1 else "errors:\n  " + "\n  ".join(faults))
     return found or {}
 
 
-def _field_set(node: Node, value: Any, path: str, faults: list[str] | None) -> FieldSet | None:
+_Path = tuple[str, ...]  # of path elements
+
+
+def _field_set(node: Node, value: Any, path: _Path, faults: list[str] | None) -> FieldSet | None:
     """The set below a value, without the value itself; None if it is owned as a whole."""
     if isinstance(node, Deduced):
         return _field_set(ANYTHING, value, path, faults) if isinstance(value, dict) else None
@@ -34,41 +37,42 @@ def _field_set(node: Node, value: Any, path: str, faults: list[str] | None) -> F
         return None
     if isinstance(node, Leaf):
         if faults is not None and (wrong := _mismatch(node.form, value)):
-            faults.append(f"{path}: {wrong}")
+            faults.append(f"{_told(path)}: {wrong}")
         return None
     if isinstance(node, Fields):
         return _fields(node, value, path, faults)
     return _items(node, value, path, faults)
 
 
-def _fields(node: Fields, value: Any, path: str, faults: list[str] | None) -> FieldSet | None:
+def _fields(node: Fields, value: Any, path: _Path, faults: list[str] | None) -> FieldSet | None:
     if not isinstance(value, dict):
         if faults is not None:
-            faults.append(f"{path}: expected map, got {_shown(value)}")
+            faults.append(f"{_told(path)}: expected map, got {_shown(value)}")
         return None
     found: FieldSet = {}
     for name, item in value.items():
+        element = "f:" + name
         declared = node.names.get(name)
         below = declared or node.rest
         if below is None:
             if faults is not None:
-                faults.append(f"{path}.{name}: field not declared in schema")
+                faults.append(f"{_told((*path, element))}: field not declared in schema")
             continue
-        inner = _field_set(below, item, f"{path}.{name}", faults)
+        inner = _field_set(below, item, (*path, element), faults)
         if name in node.hidden:
             continue
         is_member = inner is None or item == {} or declared is None
         if inner:
-            found["f:" + name] = {SELF: {}} | inner if is_member else inner
+            found[element] = {SELF: {}} | inner if is_member else inner
         elif is_member:
-            found["f:" + name] = {}
+            found[element] = {}
     return found
 
 
-def _items(node: Items, value: Any, path: str, faults: list[str] | None) -> FieldSet | None:
+def _items(node: Items, value: Any, path: _Path, faults: list[str] | None) -> FieldSet | None:
     if not isinstance(value, list):
         if faults is not None:
-            faults.append(f"{path}: expected list, got {_shown(value)}")
+            faults.append(f"{_told(path)}: expected list, got {_shown(value)}")
         return None
     if not value and faults is None:
         return None  # What is stored as an empty list is null in Go, which counts.
@@ -78,13 +82,17 @@ def _items(node: Items, value: Any, path: str, faults: list[str] | None) -> Fiel
             element = node.element(item)
         except Unkeyed as error:
             if faults is not None:
-                faults.append(f"{path}: element {index}: {error}")
+                faults.append(f"{_told(path)}: element {index}: {error}")
             continue
         if element in found and faults is not None:
-            faults.append(f"{path}: duplicate entries for key {path_of(element)}")
-        inner = _field_set(node.item, item, path + path_of(element), faults)
+            faults.append(f"{_told(path)}: duplicate entries for key {path_of(element)}")
+        inner = _field_set(node.item, item, (*path, element), faults)
         found[element] = {SELF: {}} | inner if inner else {}
     return found
+
+
+def _told(path: _Path) -> str:
+    return "".join(map(path_of, path))
 
 
 def _mismatch(form: str, value: Any) -> str | None:

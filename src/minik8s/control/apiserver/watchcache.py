@@ -114,7 +114,8 @@ class WatchCache:
             waiting = (revision, future)
             self._waiting.append(waiting)
             try:
-                await asyncio.wait_for(future, min(pause_s, left_s))
+                async with asyncio.timeout(min(pause_s, left_s)):  # (wait_for of Python 3.11 swallows cancellations)
+                    await future
             except TimeoutError:
                 await self._request_progress()
                 pause_s = self.config.progress_interval_s

@@ -187,3 +187,36 @@ async def test_the_controller_counts_what_is_there_and_gives_back_what_goes():
             "resourcequotas", "q", {"spec": {"hard": {"pods": None, "requests.cpu": None, "count/pods": "7"}}}
         )
         await until(lambda: is_used({"count/pods": "1"}))
+
+
+@scenario
+async def test_custom_objects_are_counted_too():
+    names = {"plural": "gadgets", "singular": "gadget", "kind": "Gadget", "listKind": "GadgetList"}
+    schema = {"openAPIV3Schema": {"type": "object"}}
+    version = {"name": "v1", "served": True, "storage": True, "schema": schema}
+    spec = {"group": "a.b", "names": names, "scope": "Namespaced", "versions": [version]}
+    async with cluster() as made, controllers(made.core.api, ResourceQuotaController):
+        await made.create("customresourcedefinitions", {"metadata": {"name": "gadgets.a.b"}, "spec": spec})
+
+        async def is_served():
+            try:
+                await made.call("list", "gadgets")
+            except StatusError:
+                return False
+            return True
+
+        await until(is_served)
+        gadget = {"apiVersion": "a.b/v1", "kind": "Gadget", "metadata": {"name": "before"}}
+        await made.create("gadgets", gadget)
+        quota = {"metadata": {"name": "q"}, "spec": {"hard": {"count/gadgets.a.b": "2"}}}
+        await made.create("resourcequotas", quota)
+
+        async def is_used(count):
+            status = (await made.get("resourcequotas", "q")).get("status", {})
+            return status.get("used") == {"count/gadgets.a.b": count}
+
+        await until(lambda: is_used("1"))
+        await made.core.cache.reach(await made.core.registry.current_revision(), 5)
+        await made.create("gadgets", gadget | {"metadata": {"name": "second"}})
+        found = await refusal(made.create("gadgets", gadget | {"metadata": {"name": "third"}}))
+        assert "exceeded quota: q, requested: count/gadgets.a.b=1, used: count/gadgets.a.b=2" in found.message

@@ -8,11 +8,13 @@ import pytest
 from aiohttp import web
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry, generate_latest
 
-from control.apiserver.harness import ADMIN, local_api, scenario
+from control.apiserver.harness import ADMIN, local_api, local_core, scenario
 from control.apiserver.test_pipeline import DEPLOYMENT, POD, Client, refused
 from minik8s.api.request import JSON, Request
 from minik8s.control.apiserver.admission.dynamic import review
+from minik8s.control.apiserver.admission.dynamic.metrics import HookMetrics
 from minik8s.kit import tls
 
 from .webhook_server import answer, saying, webhook_server
@@ -470,6 +472,29 @@ async def test_evictions_are_asked_about_as_evictions(api, client, server):
     (request,) = server.asked("/evict")
     assert request["kind"] == {"group": "policy", "version": "v1", "kind": "Eviction"}
     assert (request["operation"], request["object"]["metadata"]["name"]) == ("CREATE", "a")
+
+
+@scenario
+async def test_calls_are_counted_under_upstreams_names(tmp_path):
+    registry = CollectorRegistry()
+    async with local_core() as core, webhook_server(tmp_path) as server:
+        core.hook_observers.append(HookMetrics(registry).called)
+        client = Client(core.api)
+        server.handlers |= {"/no": saying(allowed=False), "/yes": saying(), "/broken": _error}
+        hooks = [{"clientConfig": server.config(path), "rules": [CONFIG_MAPS]} for path in ("/yes", "/broken")]
+        await install(core.api, "mutating", hooks[0], hooks[1] | {"failurePolicy": "Ignore"})
+        await install(core.api, "validating", {"clientConfig": server.config("/no"), "rules": [CONFIG_MAPS]})
+        await refused(client.create("configmaps", CONFIG_MAP))
+    shown = generate_latest(registry).decode()
+    prefix, place = "apiserver_admission_webhook", 'operation="CREATE"'
+    for line in (
+        f'{prefix}_admission_duration_seconds_count{{name="h0.example.com",{place},rejected="false",type="admit"}} 1.0',
+        f'{prefix}_request_total{{code="400",name="h0.example.com",{place},rejected="true",type="validating"}} 1.0',
+        f'{prefix}_fail_open_count{{name="h1.example.com",type="admit"}} 1.0',
+        f'{prefix}_rejection_count{{error_type="no_error",name="h0.example.com",{place},rejection_code="400",'
+        'type="validating"} 1.0',
+    ):
+        assert line in shown, shown
 
 
 @world

@@ -103,6 +103,14 @@ async def test_a_certificate_that_has_expired_is_refused_but_a_good_token_beside
 
 
 @scenario
+async def test_a_certificate_that_cannot_be_read_is_refused():
+    for encoded in (b"x", b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"):
+        with pytest.raises(StatusError) as caught:
+            await authenticator().authenticate(Credentials(encoded))
+        assert caught.value.code == 401
+
+
+@scenario
 async def test_a_certificate_of_another_authority_that_tls_trusts_names_nobody(certificate, tmp_path: Path):
     other = x509.load_pem_x509_certificate(Authority(tmp_path).cert_file.read_bytes())
     reader = CertificateReader(SystemClock(), (other,))

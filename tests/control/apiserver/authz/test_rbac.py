@@ -1,5 +1,7 @@
 """Decisions of RBAC over a real watch cache: bindings, subjects, the first policy, random policies."""
 
+import asyncio
+import contextlib
 import random
 
 import msgspec
@@ -11,8 +13,9 @@ from minik8s.control.apiserver.authn import ADMIN, ANONYMOUS, User
 from minik8s.control.apiserver.authz.attributes import Attributes, Decision, of_request, require
 from minik8s.control.apiserver.authz.bootstrap_policy import parse_rule
 from minik8s.control.apiserver.authz.modes import parse
-from minik8s.control.apiserver.core import CoreConfig
-from tests.control.apiserver.harness import local_core, scenario
+from minik8s.control.apiserver.core import Core, CoreConfig
+from minik8s.kit.clock import SystemClock
+from tests.control.apiserver.harness import local_core, local_store, scenario
 
 RBAC = "rbac.authorization.k8s.io"
 AUTHENTICATED = "system:authenticated"
@@ -126,6 +129,72 @@ async def test_a_role_in_a_namespace_may_let_one_read_that_namespace():
             await handler.call(Request("get", "", "v1", "namespaces", name="kube-system"))
         with pytest.raises(StatusError, match="at the cluster scope"):
             await handler.call(Request("list", "", "v1", "namespaces"))
+
+
+@pytest.mark.parametrize("verb", ["list", "watch", "deletecollection"])
+@pytest.mark.parametrize(
+    ("name", "selector", "expected"),
+    [
+        ("", "metadata.name=own", {"own"}),
+        ("own", "", {"own"}),
+        ("own", "metadata.name=own", {"own"}),
+        ("", "", 403),
+        ("", "metadata.name=other", 403),
+        ("", "metadata.name!=own", 403),
+        ("", r"type!=a\,metadata.name=own", 403),
+        ("other", "metadata.name=own", 403),
+        ("own", "metadata.name=other", 400),
+        ("own", "type=Opaque", 400),
+        ("", "metadata.name=own,metadata.name=other", set()),
+    ],
+)
+@scenario
+async def test_who_may_have_one_by_its_name_gets_no_other(verb, name, selector, expected):
+    async with local_core() as core:
+        rules = [parse_rule("list,watch,deletecollection secrets =own")]
+        await write(core, "create", "clusterroles", name="r", rules=rules)
+        await bind(core, "r", user("bob"), namespace="default")
+        admin, bob = core.api.as_user(ADMIN), core.api.as_user(BOB)
+        for each in ("own", "other"):
+            body = msgspec.json.encode({"metadata": {"name": each}})
+            await admin.call(Request("create", "", "v1", "secrets", "default", body=body))
+        query = {"fieldSelector": selector, "resourceVersion": "0"} if selector else {"resourceVersion": "0"}
+        await core.api.reader.reached()
+        request = Request(verb, "", "v1", "secrets", "default", name, query=query)
+        try:
+            found = await (seen if verb == "watch" else listed)(bob, request)
+        except StatusError as error:
+            assert error.code == expected
+            found = set()
+        else:
+            assert found == expected
+        left = await listed(admin, Request("list", "", "v1", "secrets", "default"))
+        assert left == {"own", "other"} - (found if verb == "deletecollection" else set())
+
+
+async def listed(handler, request):
+    answer = msgspec.json.decode((await handler.call(request)).body)
+    return {each["metadata"]["name"] for each in answer["items"]}
+
+
+async def seen(handler, request):
+    watcher = await handler.watch(request)
+    names = set()
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(0.05):
+            async for event in watcher:
+                names.add(msgspec.json.decode(event.object)["metadata"]["name"])
+    await watcher.close()
+    return names
+
+
+@scenario
+async def test_before_the_roles_are_read_nobody_is_refused_for_good():
+    async with local_store() as store:
+        core = Core(CoreConfig(), store, clock=SystemClock(), rng=random.Random(1))
+        with pytest.raises(StatusError) as caught:
+            await core.api.as_user(BOB).call(Request("list", "", "v1", "pods", "default"))
+        assert (caught.value.code, caught.value.retry_after_s) == (503, 1)
 
 
 @scenario

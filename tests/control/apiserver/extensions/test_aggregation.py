@@ -9,8 +9,9 @@ from dataclasses import replace
 import aiohttp
 import pytest
 from aiohttp import web
+from yarl import URL
 
-from control.apiserver.extensions.samples import call
+from control.apiserver.extensions.samples import CRDS, call, define
 from control.apiserver.harness import ADMIN, local_store, running, scenario
 from minik8s.api.errors import StatusError
 from minik8s.control.apiserver.admission.selection import AdmissionConfig
@@ -156,6 +157,10 @@ async def test_requests_are_answered_by_the_server_behind_the_service(tmp_path):
         assert (method, target, body) == ("POST", path, b'{"a":1}')
         assert names == ["front-proxy-client"], "it knows us by the front proxy's certificate"
         assert (seen["X-Remote-User"], seen["X-Mine"], seen["Host"]) == ("kubernetes-admin", "1", "fruit.shop.svc")
+        asked = len(scene.extension.requests)
+        sly = URL("/apis/fruit.example.org/v1/%2e%2e/secret", encoded=True)
+        async with session.get(sly) as answer:
+            assert (answer.status, len(scene.extension.requests)) == (400, asked)
         async with session.get("/apis/fruit.example.org/v1/moved", allow_redirects=False) as answer:
             assert answer.status == 502
             assert "attempted to redirect" in await answer.text()
@@ -191,3 +196,11 @@ async def test_what_is_served_here_has_local_services(tmp_path):
     async with scene.playing() as server:
         found = await condition_of(server, "v1.apps", "True")
         assert (found["reason"], found["message"]) == ("Local", "Local APIServices are always available")
+        await define(server.api.as_user(ADMIN))
+        assert (await condition_of(server, "v1.example.com", "True"))["reason"] == "Local"
+        await call(server.api.as_user(ADMIN), "delete", CRDS, name="gadgets.example.com")
+        async with asyncio.timeout(10):
+            with contextlib.suppress(StatusError):
+                while True:
+                    await call(server.api.as_user(ADMIN), "get", APISERVICES, name="v1.example.com")
+                    await asyncio.sleep(0.01)

@@ -7,8 +7,10 @@ import pytest
 from control.apiserver.extensions.samples import CRDS, SCHEMA, call, define, definition, version
 from control.apiserver.harness import ADMIN, local_api, scenario
 from minik8s.api.errors import StatusError
-from minik8s.control.apiserver.extensions import naming
+from minik8s.control.apiserver import openapi
+from minik8s.control.apiserver.extensions import naming, pruning, structural, validation
 from minik8s.control.apiserver.extensions.schemacheck import check_schema
+from minik8s.control.apiserver.resources import ALL
 from minik8s.control.apiserver.resources.customresourcedefinition import CUSTOMRESOURCEDEFINITIONS
 
 TEXT, NUMBER = {"type": "string"}, {"type": "integer"}
@@ -105,6 +107,7 @@ def test_a_definition_is_judged(document, told):
         (of(TEXT | {"$ref": "x"}), "properties[spec].$ref: Forbidden: $ref is not supported"),
         (of({"type": "array", "items": TEXT, "uniqueItems": True}), "uniqueItems cannot be set to true"),
         (of(TEXT | {"pattern": "("}), "properties[spec].pattern: Invalid value"),
+        (of(TEXT | {"pattern": "a(?=b)"}), "properties[spec].pattern: Invalid value"),
         (
             of({"type": "object", "properties": {"a": TEXT}, "additionalProperties": False}),
             "additionalProperties and properties are mutual exclusive",
@@ -168,6 +171,40 @@ def test_a_schema_must_be_structural(schema, told):
     assert bool(found) == bool(told), found
     if told:
         assert any(told in fault for fault in found), found
+
+
+def test_a_schema_as_generators_write_it_is_structural():
+    """A pod template inside, as controller-gen does: every type and keyword of the core group's own schema."""
+    components = openapi.render([each for each in ALL if each.api_version == "v1"])["components"]["schemas"]
+
+    def inlined(schema):
+        if "$ref" in schema:
+            name = schema["$ref"].rpartition("/")[2]
+            if name.endswith((".Quantity", ".IntOrString")):
+                return {"anyOf": [{"type": "integer"}, {"type": "string"}], "x-kubernetes-int-or-string": True}
+            return {"type": "object"} if name.endswith(".ObjectMeta") else inlined(components[name])
+        made = {}
+        for keyword, value in schema.items():
+            if keyword == "allOf":
+                made |= inlined(value[0])
+            elif keyword == "properties":
+                made[keyword] = {name: inlined(each) for name, each in value.items()}
+            elif keyword in ("items", "additionalProperties"):
+                made[keyword] = inlined(value)
+            elif not keyword.startswith("x-kubernetes-patch"):
+                made[keyword] = value
+        return made
+
+    template = inlined({"$ref": "#/components/schemas/io.k8s.api.core.v1.PodTemplateSpec"})
+    schema = of({"type": "object", "properties": {"template": template}})
+    assert check_schema(schema, "schema", has_status=True) == []
+    node = structural.build(schema)
+    container = {"name": "a", "image": "i", "resources": {"limits": {"cpu": 1, "memory": "1Gi"}}, "what": 1}
+    document = {"spec": {"template": {"spec": {"containers": [container]}}}}
+    faults = []
+    kept = pruning.prune(document, node, faults)
+    assert faults == ['unknown field "spec.template.spec.containers[0].what"']
+    assert validation.validate(kept, node) == []
 
 
 def test_only_some_keywords_stand_at_the_root_beside_a_status():

@@ -26,6 +26,7 @@ class AskingPlugin(Plugin):
         """Whether the user of the write may do this too."""
         if self._authorizer is None:
             return False
-        user = User(write.user_name, tuple(write.groups), write.uid, write.extra)
+        extra = {key: tuple(values) for key, values in write.extra.items()}
+        user = User(write.user_name, tuple(write.groups), write.uid, extra)
         question = Question(user, verb, group, "*", plural, subresource, namespace, name)
         return (await self._authorizer.authorize(question)).is_allowed

@@ -36,7 +36,14 @@ class Subject:
 
 @functools.lru_cache(_CERTIFICATES_KEPT_MAX)
 def subject(encoded: bytes) -> Subject:
-    """Read a verified certificate, DER or PEM. Raises ValueError."""
+    """Read a verified certificate, DER or PEM. Raises Refused for what TLS let pass and we cannot read."""
+    try:
+        return _subject(encoded)
+    except ValueError as error:
+        raise Refused(f"the client certificate cannot be read: {error}") from None
+
+
+def _subject(encoded: bytes) -> Subject:
     if encoded.startswith(b"-----BEGIN"):
         certificate = x509.load_pem_x509_certificate(encoded)
     else:
@@ -56,7 +63,7 @@ def subject(encoded: bytes) -> Subject:
 
 @functools.lru_cache(_CERTIFICATES_KEPT_MAX)
 def is_issued_by(encoded: bytes, authorities: tuple[x509.Certificate, ...]) -> bool:
-    """Whether one of these authorities signed it (itself, not through another). Raises ValueError."""
+    """Whether one of these authorities signed it (itself, not through another). Raises Refused."""
     certificate = subject(encoded).certificate
     for authority in authorities:
         try:

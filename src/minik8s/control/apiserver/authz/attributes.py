@@ -37,6 +37,7 @@ class Verdict(NamedTuple):
 
 
 _OF_COLLECTIONS = ("list", "watch", "deletecollection")
+NOT_READ = "the apiserver has not read the roles yet"
 NO_OPINION = Verdict(Decision.NO_OPINION)
 
 
@@ -127,7 +128,7 @@ def _quoted(text: str) -> str:
 
 
 async def require(authorizer: Authorizer, attributes: Attributes, annotations: dict[str, str] | None = None) -> None:
-    """Raises StatusError Forbidden unless it is allowed; InternalError if that could not be found out.
+    """Raises StatusError Forbidden unless it is allowed; InternalError, ServiceUnavailable if nobody knows.
 
     `annotations` are told what was decided, for the audit log.
     """
@@ -137,6 +138,8 @@ async def require(authorizer: Authorizer, attributes: Attributes, annotations: d
         annotations["authorization.k8s.io/reason"] = verdict.reason
     if verdict.is_allowed:
         return
+    if verdict.error == NOT_READ:
+        raise errors.service_unavailable(NOT_READ)
     if verdict.error:
         raise errors.internal(verdict.error)
     raise refusal(attributes, verdict.reason)

@@ -43,7 +43,9 @@ class EscalationCheck(Plugin):
             await self._check_binding(document, attributes)
 
     async def _check_role(self, role: Document, write: Write) -> None:
-        if await self._may("escalate", write, write.resource.plural, write.name):
+        # As upstream: of a role that is created the request does not say the name.
+        name = write.name if write.request is None else write.request.name
+        if await self._may("escalate", write, write.resource.plural, name):
             return
         self._confirm(rules.of_documents(role.get("rules")), write)
         if any(each.get("aggregationRule") for each in (role, write.old or {})) and self._missing(_FULL, write):

@@ -12,7 +12,7 @@ import msgspec
 
 from minik8s.control.apiserver.authn import User
 from minik8s.control.apiserver.authz import rules
-from minik8s.control.apiserver.authz.attributes import NO_OPINION, Attributes, Decision, Verdict
+from minik8s.control.apiserver.authz.attributes import NO_OPINION, NOT_READ, Attributes, Decision, Verdict
 from minik8s.control.apiserver.authz.follower import Follower
 from minik8s.control.apiserver.authz.rules import PolicyRule, Rule
 from minik8s.control.apiserver.resources.clusterrole import CLUSTERROLES
@@ -63,6 +63,7 @@ class Policy:
     """The roles and bindings of the cluster."""
 
     def __init__(self, cache: WatchCache) -> None:
+        self._cache = cache
         self._roles: dict[_Key, tuple[Rule, ...]] = {}
         self._by_user: dict[_Key, dict[_Key, Grant]] = {}  # (where it holds, user) → binding → grant
         self._by_group: dict[_Key, dict[_Key, Grant]] = {}
@@ -75,6 +76,11 @@ class Policy:
                 (ROLEBINDINGS, self._set_binding),
             ),
         )
+
+    @property
+    def is_read(self) -> bool:
+        """Whether the cache has ever been filled: before that nobody could be told from a stranger."""
+        return self._cache.revision > 0
 
     def catch_up(self) -> None:
         """Take in what the cache has."""
@@ -152,6 +158,8 @@ class RbacAuthorizer:
     async def authorize(self, attributes: Attributes) -> Verdict:
         """Whether any rule allows it."""
         policy = self.policy
+        if not policy.is_read:
+            return Verdict(Decision.NO_OPINION, error=NOT_READ)
         policy.catch_up()
         faults = []
         for grant in policy.grants(attributes.user, attributes.namespace):

@@ -5,13 +5,15 @@ takes the frame and returns the value or raises CelError. Straight code costs wh
 or grow (strings, lists) pays from the Budget while it runs.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from minik8s.control.apiserver.cel import syntax
+from minik8s.control.apiserver.cel import nodes
+from minik8s.control.apiserver.cel.access import element, element_optional, select, select_optional, unescaped
+from minik8s.control.apiserver.cel.dispatch import Frame, Run, call, is_sensible
 from minik8s.control.apiserver.cel.errors import Aborted, CelError, located
 from minik8s.control.apiserver.cel.functions import Overload
-from minik8s.control.apiserver.cel.syntax import Invoke, Literal, Logic, Name, Node, Select
+from minik8s.control.apiserver.cel.nodes import Invoke, Literal, Logic, Name, Node, Select
 from minik8s.control.apiserver.cel.types import (
     BOOL,
     BYTES,
@@ -27,10 +29,7 @@ from minik8s.control.apiserver.cel.types import (
     map_of,
 )
 from minik8s.control.apiserver.cel.values import (
-    NONE,
-    NUMBERS,
     Message,
-    Opaque,
     Optional,
     TypeValue,
     UInt,
@@ -38,11 +37,7 @@ from minik8s.control.apiserver.cel.values import (
     type_name,
 )
 
-Frame = list[Any]
-Run = Callable[[Frame], Any]
-
 _LITERALS = {bool: BOOL, int: INT, UInt: UINT, float: DOUBLE, str: STRING, bytes: BYTES, type(None): NULL}
-_DISTINCT = frozenset({"bool", "int", "uint", "double", "string", "bytes", "list", "map", "type"})
 _TYPE_NAMES = ("bool", "int", "uint", "double", "string", "bytes", "list", "map", "null_type", "type")
 MISSING = object()
 
@@ -75,7 +70,7 @@ class Compiler:
                 return self._name(node)
             case Select():
                 return self._select(node)
-            case syntax.Index():
+            case nodes.Index():
                 return self._index(node)
             case Invoke():
                 from minik8s.control.apiserver.cel import macros  # They compile bodies: each needs the other.
@@ -83,13 +78,13 @@ class Compiler:
                 return macros.expand(self, node) or self._invoke(node)
             case Logic():
                 return self._logic(node)
-            case syntax.Choice():
+            case nodes.Choice():
                 return self._choice(node)
-            case syntax.MakeList():
+            case nodes.MakeList():
                 return self._list(node)
-            case syntax.MakeMap():
+            case nodes.MakeMap():
                 return self._map(node)
-            case syntax.MakeMessage():
+            case nodes.MakeMessage():
                 return self._message(node)
         raise AssertionError(node)
 
@@ -132,7 +127,7 @@ class Compiler:
         raise self.fault(node, f"undeclared reference to '{name}' (in container '')")
 
     def _select(self, node: Select) -> Code:
-        qualified = syntax.qualified(node)
+        qualified = nodes.qualified(node)
         if qualified in ("google.protobuf.Timestamp", "google.protobuf.Duration"):
             value = TypeValue(qualified)
             return Code(lambda frame: value, CelType("type"))
@@ -167,7 +162,7 @@ class Compiler:
             return DYN
         raise self.fault(node, f"type '{kind}' does not support field selection")
 
-    def _index(self, node: syntax.Index) -> Code:
+    def _index(self, node: nodes.Index) -> Code:
         operand, index = self.compile(node.operand), self.compile(node.index)
         if operand.type.name not in ("list", "map", "object", "dyn", "optional_type"):
             raise self.fault(node, f"found no matching overload for '_[_]' applied to '({operand.type}, {index.type})'")
@@ -180,7 +175,7 @@ class Compiler:
         name, arguments = node.function, [self.compile(argument) for argument in node.arguments]
         is_method = node.target is not None
         if node.target is not None:
-            space = syntax.qualified(node.target)
+            space = nodes.qualified(node.target)
             if space and not self.is_variable(space.partition(".")[0]) and f"{space}.{name}" in self._functions:
                 name, is_method = f"{space}.{name}", False
             else:
@@ -190,7 +185,7 @@ class Compiler:
             raise self.fault(node, f"undeclared reference to '{name}' (in container '')")
         types = [argument.type for argument in arguments]
         fitting = [each for each in known if each.fits(types, is_method)]
-        if not fitting or not _is_sensible(name, types):
+        if not fitting or not is_sensible(name, types):
             shown = ", ".join(map(str, types))
             shown = f"{types[0]}.({', '.join(map(str, types[1:]))})" if is_method else f"({shown})"
             raise self.fault(node, f"found no matching overload for '{name}' applied to '{shown}'")
@@ -200,7 +195,7 @@ class Compiler:
         if name == "_+_" and types[0].name == "list" and types[0] == types[1]:
             result = types[0]
         cost = 1 + sum(argument.cost for argument in arguments)
-        return Code(_call(name, fitting, [argument.run for argument in arguments]), result, cost)
+        return Code(call(name, fitting, [argument.run for argument in arguments]), result, cost)
 
     def _logic(self, node: Logic) -> Code:
         codes = [self.compile(operand) for operand in node.operands]
@@ -231,7 +226,7 @@ class Compiler:
 
         return Code(run, BOOL, 1 + sum(code.cost for code in codes))
 
-    def _choice(self, node: syntax.Choice) -> Code:
+    def _choice(self, node: nodes.Choice) -> Code:
         condition, yes, no = (self.compile(each) for each in (node.condition, node.yes, node.no))
         if condition.type.name not in ("bool", "dyn"):
             shown = f"({condition.type}, {yes.type}, {no.type})"
@@ -246,7 +241,7 @@ class Compiler:
 
         return Code(run, join(yes.type, no.type), 1 + condition.cost + max(yes.cost, no.cost))
 
-    def _list(self, node: syntax.MakeList) -> Code:
+    def _list(self, node: nodes.MakeList) -> Code:
         items = [(self.compile(item), is_optional) for item, is_optional in node.items]
         kind = _common([DYN if is_optional else item.type for item, is_optional in items])
         runs = [(item.run, is_optional) for item, is_optional in items]
@@ -263,7 +258,7 @@ class Compiler:
 
         return Code(run, list_of(kind), 1 + sum(item.cost for item, _ in items))
 
-    def _map(self, node: syntax.MakeMap) -> Code:
+    def _map(self, node: nodes.MakeMap) -> Code:
         entries = [(self.compile(key), self.compile(value), flag) for key, value, flag in node.entries]
         kind = _common([DYN if flag else value.type for _, value, flag in entries])
         runs = [(key.run, value.run, flag) for key, value, flag in entries]
@@ -283,7 +278,7 @@ class Compiler:
 
         return Code(run, map_of(kind), 1 + sum(key.cost + value.cost for key, value, _ in entries))
 
-    def _message(self, node: syntax.MakeMessage) -> Code:
+    def _message(self, node: nodes.MakeMessage) -> Code:
         """Objects of the apply configurations and patches of mutating policies; nothing else has a constructor."""
         if node.type_name != "JSONPatch" and node.type_name.partition(".")[0] != "Object":
             raise self.fault(node, f"undeclared reference to '{node.type_name}' (in container '')")
@@ -303,16 +298,6 @@ class Compiler:
         return Code(run, CelType("object"), 1 + sum(value.cost for _, value, _ in entries))
 
 
-def _is_sensible(name: str, types: list[CelType]) -> bool:
-    """Whether an operator that takes anything can mean something: apples equal no pears, and `in` needs a container."""
-    if name == "@in":
-        return types[1].name in ("list", "map", "object", "dyn")
-    if name not in ("_==_", "_!=_"):
-        return True
-    left, right = (each.name for each in types)
-    return left == right or not {left, right} <= _DISTINCT or {left, right} <= NUMBERS
-
-
 def _common(types: list[CelType]) -> CelType:
     return types[0] if types and all(each == types[0] for each in types) else DYN
 
@@ -321,117 +306,3 @@ def _is_there(value: Any) -> bool:
     if not isinstance(value, Optional):
         raise CelError("no such overload")
     return value.is_present
-
-
-def _call(name: str, overloads: list[Overload], runs: list[Run]) -> Run:
-    """The closure of a call: the overload is chosen by the values' types, as far as it is not known."""
-    first = overloads[0]
-    if len(overloads) == 1 and first.takes_anything:
-        call = first.function
-        if first.is_charged:
-            return lambda frame: call(frame[0], *[run(frame) for run in runs])
-        return lambda frame: call(*[run(frame) for run in runs])
-    chosen: dict[tuple[type, ...], Overload] = {}  # by the classes of the values seen so far; there are few
-
-    def choose(values: list[Any], classes: tuple[type, ...]) -> Overload:
-        names = [type_name(value) for value in values]
-        for each in overloads:
-            if each.takes(names):
-                chosen[classes] = each
-                return each
-        raise CelError(f"no such overload: {name}({', '.join(names)})")
-
-    def run_any(frame: Frame) -> Any:
-        values = [run(frame) for run in runs]
-        classes = tuple(map(type, values))
-        found = chosen.get(classes) or choose(values, classes)
-        return found.function(frame[0], *values) if found.is_charged else found.function(*values)
-
-    return run_any
-
-
-_ESCAPES = (("__dot__", "."), ("__dash__", "-"), ("__slash__", "/"), ("__underscores__", "__"))
-_KEYWORDS = syntax.RESERVED | {"true", "false", "null", "in"}
-
-
-def unescaped(field: str) -> str:
-    """The property that a field stands for: `__dash__` is a dash, `__namespace__` the word that is reserved."""
-    if "__" not in field:
-        return field
-    if field.startswith("__") and field.endswith("__") and field[2:-2] in _KEYWORDS:
-        return field[2:-2]
-    for escape, plain in _ESCAPES:
-        field = field.replace(escape, plain)
-    return field
-
-
-def select(value: Any, field: str, plain: str) -> Any:
-    """A field of what is no plain dict."""
-    if isinstance(value, Optional):
-        return select_optional(value, field, plain)
-    if isinstance(value, Mapping):
-        for name in (field, plain):
-            if name in value:
-                return value[name]
-        raise CelError(f"no such key: {field}")
-    if isinstance(value, Opaque):
-        return value.field(field)
-    raise CelError(f"type '{type_name(value)}' does not support field selection")
-
-
-def select_optional(value: Any, field: str, plain: str) -> Optional:
-    """`value.?field`."""
-    if isinstance(value, Optional):
-        if not value.is_present:
-            return NONE
-        value = value.value
-    if not isinstance(value, Mapping):
-        raise CelError(f"type '{type_name(value)}' does not support field selection")
-    for name in (field, plain):
-        if name in value:
-            return Optional(value[name])
-    return NONE
-
-
-def has_field(value: Any, field: str, plain: str) -> bool:
-    """The macro `has`."""
-    return select_optional(value, field, plain).is_present
-
-
-def element(value: Any, index: Any) -> Any:
-    """`value[index]`."""
-    if isinstance(value, Optional):
-        return element_optional(value, index)
-    if isinstance(value, Mapping):
-        if is_key(index) and index in value:
-            return value[index]
-        raise CelError(f"no such key: {index}")
-    if isinstance(value, list | tuple):
-        at = _position(index)
-        if 0 <= at < len(value):
-            return value[at]
-        raise CelError(f"index out of bounds: {at}")
-    raise CelError(f"no such overload: _[_]({type_name(value)}, {type_name(index)})")
-
-
-def element_optional(value: Any, index: Any) -> Optional:
-    """`value[?index]`."""
-    if isinstance(value, Optional):
-        if not value.is_present:
-            return NONE
-        value = value.value
-    if isinstance(value, Mapping):
-        return Optional(value[index]) if is_key(index) and index in value else NONE
-    if isinstance(value, list | tuple):
-        at = _position(index)
-        return Optional(value[at]) if 0 <= at < len(value) else NONE
-    raise CelError(f"no such overload: _[?_]({type_name(value)}, {type_name(index)})")
-
-
-def _position(index: Any) -> int:
-    if type_name(index) not in ("int", "uint", "double") or index != index // 1:
-        raise CelError(f"unsupported index type '{type_name(index)}' in list")
-    return int(index)
-
-
-__all__ = ["Code", "Compiler", "Frame", "Run"]

@@ -7,13 +7,15 @@ transformMap, transformMapEntry, cel.bind, optMap, optFlatMap. Each turn pays wh
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from minik8s.control.apiserver.cel.access import has_field, unescaped
+from minik8s.control.apiserver.cel.dispatch import Frame, Run
 from minik8s.control.apiserver.cel.errors import Aborted, CelError
-from minik8s.control.apiserver.cel.syntax import Invoke, Name, Node, Select
+from minik8s.control.apiserver.cel.nodes import Invoke, Name, Node, Select
 from minik8s.control.apiserver.cel.types import BOOL, DYN, INT, STRING, CelType, list_of, map_of
 from minik8s.control.apiserver.cel.values import NONE, Optional, is_key, type_name
 
 if TYPE_CHECKING:
-    from minik8s.control.apiserver.cel.compiler import Code, Compiler, Frame, Run
+    from minik8s.control.apiserver.cel.compiler import Code, Compiler
 
 _ONE_NAME = {"all", "exists", "exists_one", "existsOne", "map", "filter"}
 _TWO_NAMES = {"all", "exists", "existsOne", "transformList", "transformMap", "transformMapEntry"}
@@ -42,7 +44,7 @@ def expand(compiler: "Compiler", node: Invoke) -> "Code | None":
 
 
 def _has(compiler: "Compiler", node: Invoke) -> "Code":
-    from minik8s.control.apiserver.cel.compiler import Code, has_field, unescaped
+    from minik8s.control.apiserver.cel.compiler import Code
 
     field = node.arguments[0]
     if not isinstance(field, Select):

@@ -1,4 +1,4 @@
-"""Expressions as trees: the nodes, and the parser. Pure.
+"""From words to trees: the parser. Pure.
 
 The grammar is that of the CEL specification, with optional field selection and entries (`a.?b`, `[?x]`, `{?k: v}`).
 Operators are parsed by precedence, so that depth of the Python stack is bounded by the depth of the tree, and that is
@@ -6,11 +6,23 @@ limited: any text gives a tree or a CelError.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
 
 from minik8s.control.apiserver.cel.errors import CelError, located
 from minik8s.control.apiserver.cel.lexer import END, Token, tokens
+from minik8s.control.apiserver.cel.nodes import (
+    Choice,
+    Index,
+    Invoke,
+    Literal,
+    Logic,
+    MakeList,
+    MakeMap,
+    MakeMessage,
+    Name,
+    Node,
+    Select,
+    qualified,
+)
 
 DEPTH_MAX = 60  # of brackets and the like
 CHAIN_MAX = 200  # of operators in a row
@@ -33,93 +45,6 @@ BINARY = {
     "/": (5, "_/_"),
     "%": (5, "_%_"),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Node:
-    """A part of an expression, and where it is."""
-
-    position: int
-
-
-@dataclass(frozen=True, slots=True)
-class Literal(Node):
-    """A value as written."""
-
-    value: Any
-
-
-@dataclass(frozen=True, slots=True)
-class Name(Node):
-    """A variable."""
-
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class Select(Node):
-    """`operand.field`, `operand.?field`."""
-
-    operand: Node
-    field: str
-    is_optional: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Index(Node):
-    """`operand[index]`, `operand[?index]`."""
-
-    operand: Node
-    index: Node
-    is_optional: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Invoke(Node):
-    """A function, a method of `target`, or an operator by its inner name (`_+_`)."""
-
-    function: str
-    target: Node | None
-    arguments: tuple[Node, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Logic(Node):
-    """`&&` or `||` of two or more."""
-
-    operator: str
-    operands: tuple[Node, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Choice(Node):
-    """`condition ? yes : no`."""
-
-    condition: Node
-    yes: Node
-    no: Node
-
-
-@dataclass(frozen=True, slots=True)
-class MakeList(Node):
-    """`[a, ?b]`: (node, whether optional)."""
-
-    items: tuple[tuple[Node, bool], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class MakeMap(Node):
-    """`{k: v, ?k: v}`: (key, value, whether optional)."""
-
-    entries: tuple[tuple[Node, Node, bool], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class MakeMessage(Node):
-    """`Type{field: value}`."""
-
-    type_name: str
-    entries: tuple[tuple[str, Node, bool], ...]
 
 
 def parse(source: str) -> Node:
@@ -324,12 +249,3 @@ class _Parser:
 
     def _fault(self, message: str) -> CelError:
         return located(self._source, self._now.position, message)
-
-
-def qualified(node: Node) -> str | None:
-    """`a.b.c` as a name, if the node is nothing else."""
-    parts = []
-    while isinstance(node, Select) and not node.is_optional:
-        parts.append(node.field)
-        node = node.operand
-    return ".".join((node.name, *reversed(parts))) if isinstance(node, Name) else None

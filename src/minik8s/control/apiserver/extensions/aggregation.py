@@ -187,8 +187,8 @@ def _key(text: str) -> str:
 
 def _remote(document: Document) -> Remote | None:
     spec = document.get("spec", {})
-    if not spec.get("service"):
-        return None
+    if not spec.get("service") or not spec.get("group"):
+        return None  # Answered here; the core group always is.
     found = condition(document)
     return Remote(
         name=document["metadata"]["name"],

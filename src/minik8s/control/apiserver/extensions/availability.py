@@ -11,6 +11,7 @@ import random
 from asyncio import sleep
 from collections.abc import Mapping, Sequence
 
+import aiohttp
 import msgspec
 from yarl import URL
 
@@ -127,8 +128,9 @@ class ApiServiceKeeper:
         wanted = local_services(self._served)
         for name, document in wanted.items():
             if name not in existing:
-                await self._write(Request("create", *_PLACE, body=msgspec.json.encode(document)))
-                await self._set_available(name, "True", "Local", "Local APIServices are always available")
+                made = await self._write(Request("create", *_PLACE, body=msgspec.json.encode(document)))
+                if made is not None:
+                    await self._judge(made, "True", "Local", "Local APIServices are always available")
         for name, item in existing.items():
             is_ours = (item["metadata"].get("labels") or {}).get(MANAGED) == "true"
             if is_ours and name not in wanted:
@@ -145,7 +147,7 @@ class ApiServiceKeeper:
         if fault is None:
             try:
                 resources = await self._discover(remote)
-            except (Unavailable, msgspec.DecodeError, ValueError) as error:
+            except (Unavailable, aiohttp.ClientError, OSError, TimeoutError, msgspec.DecodeError, ValueError) as error:
                 where = f"https://{remote.service['name']}.{remote.service['namespace']}.svc{remote.path}"
                 fault = "FailedDiscoveryCheck", f"failing or missing response from {where}: {error}"
         self._remotes.put(remote.name, RemoteVersion(remote.group, remote.version, resources))
@@ -177,22 +179,27 @@ class ApiServiceKeeper:
 
     async def _set_available(self, name: str, status: str, reason: str, message: str) -> None:
         found = await self._handler.call(Request("get", *_PLACE, name=name))
-        document = msgspec.json.decode(found.body)
+        document: Document = msgspec.json.decode(found.body)
+        await self._judge(document, status, reason, message)
+
+    async def _judge(self, document: Document, status: str, reason: str, message: str) -> None:
+        """Write a verdict, if it is another than the last."""
         before = condition(document)
         if before and (before["status"], before.get("reason"), before.get("message")) == (status, reason, message):
             return
         set_condition(document, AVAILABLE, status, reason, message, timestamp(self._clock))
-        await self._write(
-            Request("update", *_PLACE, name=name, subresource="status", body=msgspec.json.encode(document))
-        )
+        name, body = document["metadata"]["name"], msgspec.json.encode(document)
+        await self._write(Request("update", *_PLACE, name=name, subresource="status", body=body))
 
-    async def _write(self, request: Request) -> None:
-        """A write that another apiserver may have made already."""
+    async def _write(self, request: Request) -> Document | None:
+        """The outcome of a write; None if another apiserver was there before."""
         try:
-            await self._handler.call(request)
+            written: Document = msgspec.json.decode((await self._handler.call(request)).body)
         except StatusError as error:
             if error.reason not in ("AlreadyExists", "Conflict", "NotFound"):
                 raise
+            return None
+        return written
 
 
 def local_services(served: Served) -> dict[str, Document]:

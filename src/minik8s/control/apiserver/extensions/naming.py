@@ -22,8 +22,8 @@ _KINDS = ("kind", "listKind")
 
 def judged(definition: Document, others: Iterable[Document], now: str) -> Document:
     """The definition with the status it should have; `others` are all definitions, this one may be among them."""
-    judged = copy.deepcopy(definition)
-    status = judged.setdefault("status", {})
+    status = copy.deepcopy(definition.get("status", {}))
+    judged = definition | {"status": status}  # Schemas are large, and stay as they are.
     accepted, conflict = _accepted(definition, others)
     status["acceptedNames"] = accepted
     if conflict:

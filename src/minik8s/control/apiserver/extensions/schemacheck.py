@@ -4,7 +4,6 @@ Called by `definitioncheck`. As k8s.io/apiextensions-apiserver: ValidateCustomRe
 if that found nothing, schema.ValidateStructural and the validation of defaults.
 """
 
-import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,6 +11,7 @@ from minik8s.api.errors import Cause
 from minik8s.control.apiserver.causes import forbidden, invalid, not_supported, required
 from minik8s.control.apiserver.extensions import structural
 from minik8s.control.apiserver.extensions.defaultcheck import check_defaults
+from minik8s.control.apiserver.extensions.patterns import compiled
 from minik8s.control.apiserver.extensions.rulecheck import check_rules
 from minik8s.control.apiserver.resource import Document
 
@@ -333,8 +333,8 @@ def _children(schema: Document, path: str) -> Iterator[tuple[str, Document]]:
 
 def _is_pattern(text: str) -> bool:
     try:
-        re.compile(text)
-    except (re.error, RecursionError, OverflowError):
+        compiled(text)
+    except ValueError:
         return False
     return True
 

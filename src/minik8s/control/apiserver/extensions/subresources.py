@@ -68,7 +68,9 @@ def scale_view(paths: Document) -> View:
         *parents, last = jsonpath.simple_steps(paths["specReplicasPath"]) or ["spec", "replicas"]
         node = new
         for step in parents:
-            node = node[step] if isinstance(node.get(step), dict) else node.setdefault(step, {})
+            if not isinstance(node.get(step), dict):
+                node[step] = {}
+            node = node[step]
         node[last] = replicas
         return _on_conditions(new, scale)
 

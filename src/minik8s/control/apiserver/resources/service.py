@@ -84,7 +84,7 @@ SERVICES = Resource(
     storage_prefix="services/specs",
     short_names=("svc",),
     categories=("all",),
-    subresources=("status",),
+    subresources=("proxy", "status"),
     columns=(
         NAME,
         Column("Type", description="ClusterIP, NodePort, LoadBalancer or ExternalName."),

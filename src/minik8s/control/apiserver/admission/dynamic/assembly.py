@@ -7,6 +7,7 @@ from typing import Any
 from minik8s.control.apiserver.admission.attributes import Plugin
 from minik8s.control.apiserver.admission.dynamic import mutating_policies, validating_policies, webhooks
 from minik8s.control.apiserver.admission.dynamic.configurations import Configurations
+from minik8s.control.apiserver.admission.dynamic.metrics import HookCall
 from minik8s.control.apiserver.admission.dynamic.mutating_policies import Again, MutatingPolicies
 from minik8s.control.apiserver.admission.dynamic.policies import Policies, parse_binding
 from minik8s.control.apiserver.admission.dynamic.validating_policies import ValidatingPolicies
@@ -33,10 +34,11 @@ def plugins(
     before: Sequence[Plugin],
     rng: random.Random,
     is_on: Callable[[str], bool] = lambda name: True,
+    observers: Sequence[Callable[[HookCall], None]] = (),
 ) -> tuple[Plugin, ...]:
     """The plugins that run, in upstream's order; `before` are those that look again at what webhooks change."""
 
-    means = Means(client, authorizer, served.versions, rng)
+    means = Means(client, authorizer, served.versions, rng, observers)
     mutating = Configurations(cache, MUTATINGWEBHOOKCONFIGURATIONS, webhooks.parse)
     validating = Configurations(cache, VALIDATINGWEBHOOKCONFIGURATIONS, webhooks.parse)
 

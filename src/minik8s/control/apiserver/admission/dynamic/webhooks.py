@@ -24,6 +24,7 @@ from minik8s.control.apiserver.admission.dynamic.expressions import (
     Scope,
     compile_conditions,
 )
+from minik8s.control.apiserver.admission.dynamic.metrics import HookCall
 from minik8s.control.apiserver.admission.dynamic.requests import OTHER_KINDS, Shown, restore, show
 from minik8s.control.apiserver.authz.attributes import Authorizer
 from minik8s.control.apiserver.cel import CelError
@@ -76,6 +77,7 @@ class Means:
     authorizer: Authorizer
     versions: Versions
     rng: random.Random
+    observers: Sequence[Callable[[HookCall], None]] = ()  # told of every call
 
 
 class _Asking:
@@ -114,7 +116,46 @@ class _Asking:
             raise errors.bad_request(f'admission webhook "{hook.name}" does not support dry run')
         return shown
 
-    async def _ask(self, hook: Webhook, shown: Shown, *, is_mutating: bool) -> review.Answer:
+    async def _ask(
+        self, hook: Webhook, shown: Shown, attributes: Attributes, *, is_mutating: bool
+    ) -> review.Answer | None:
+        """The answer of a webhook that lets the request pass; None of one whose failure is forgiven.
+
+        Raises StatusError if it refuses, or cannot be asked.
+        """
+        loop = asyncio.get_running_loop()
+        started_s, refusal, failed = loop.time(), None, None
+        answer = None
+        try:
+            answer = await self._call(hook, shown, is_mutating=is_mutating)
+        except WebhookFailed as error:
+            log.warning("webhook failed", webhook=hook.name, error=str(error), forgiven=hook.is_forgiven)
+            failed = error
+            if not hook.is_forgiven:
+                refusal = errors.internal(f'failed calling webhook "{hook.name}": {error}')
+        else:
+            for name, value in answer.annotations.items():
+                attributes.audit[f"{hook.name}/{name}"] = value
+            for warning in answer.warnings:
+                attributes.warn(warning)
+            if not answer.allowed:
+                refusal = review.denial(hook.name, answer.status)
+        call = HookCall(
+            "admit" if is_mutating else "validating",
+            hook.name,
+            attributes.operation,
+            loop.time() - started_s,
+            refusal.code if refusal else 200,
+            is_failed=failed is not None,
+            is_forgiven=failed is not None and hook.is_forgiven,
+        )
+        for observe in self._means.observers:
+            observe(call)
+        if refusal:
+            raise refusal from failed
+        return answer
+
+    async def _call(self, hook: Webhook, shown: Shown, *, is_mutating: bool) -> review.Answer:
         """Raises WebhookFailed."""
         uid = ids.new_uuid(self._means.rng)
         try:
@@ -132,22 +173,6 @@ class _Asking:
         except review.Unusable as error:
             raise WebhookFailed(f"received invalid webhook response: {error}") from None
 
-    def _note(self, hook: Webhook, answer: review.Answer, attributes: Attributes) -> None:
-        """Pass on what was said beside yes or no. Raises StatusError if it was no."""
-        for name, value in answer.annotations.items():
-            attributes.audit[f"{hook.name}/{name}"] = value
-        for warning in answer.warnings:
-            attributes.warn(warning)
-        if not answer.allowed:
-            raise review.denial(hook.name, answer.status)
-
-    def _failed(self, hook: Webhook, failed: WebhookFailed) -> StatusError | None:
-        """The refusal for a webhook that could not be asked; None if that is forgiven."""
-        log.warning("webhook failed", webhook=hook.name, error=str(failed), forgiven=hook.is_forgiven)
-        if hook.is_forgiven:
-            return None
-        return errors.internal(f'failed calling webhook "{hook.name}": {failed}')
-
 
 class MutatingWebhooks(_Asking, Plugin):
     """Webhooks that change objects. `before` are the plugins that look again at what was changed."""
@@ -164,7 +189,7 @@ class MutatingWebhooks(_Asking, Plugin):
         seen: dict[int, Document] = {}  # by webhook: what the object was when it had been asked
         is_changed = False
         for index, hook in enumerate(hooks):
-            did = await self._call(hook, document, attributes, f"round_0_index_{index}")
+            did = await self._turn(hook, document, attributes, f"round_0_index_{index}")
             if did is not None:
                 seen[index] = _copy(document)
                 is_changed = is_changed or did
@@ -173,27 +198,23 @@ class MutatingWebhooks(_Asking, Plugin):
         await self._look_again(document, attributes)
         for index, state in seen.items():
             if hooks[index].config.get("reinvocationPolicy") == "IfNeeded" and state != document:
-                await self._call(hooks[index], document, attributes, f"round_1_index_{index}")
+                await self._turn(hooks[index], document, attributes, f"round_1_index_{index}")
 
     async def _look_again(self, document: Document, attributes: Attributes) -> None:
         if attributes.operation != "DELETE":
             for plugin in self._before:
                 await plugin.mutate(document, attributes)
 
-    async def _call(self, hook: Webhook, document: Document, attributes: Attributes, turn: str) -> bool | None:
+    async def _turn(self, hook: Webhook, document: Document, attributes: Attributes, turn: str) -> bool | None:
         """Whether the webhook changed the document, in place; None if it was not asked or did not answer."""
         shown = await self._meant(hook, document, attributes)
         if shown is None:
             return None
-        try:
-            answer = await self._ask(hook, shown, is_mutating=True)
-            self._note(hook, answer, attributes)
-            is_mutated = await self._apply(hook, answer, shown, document, attributes)
-        except WebhookFailed as failed:
-            if refusal := self._failed(hook, failed):
-                raise refusal from failed
+        answer = await self._ask(hook, shown, attributes, is_mutating=True)
+        if answer is None:
             attributes.audit[f"failed-open.mutation.webhook.admission.k8s.io/{turn}"] = hook.name
             return None
+        is_mutated = await self._apply(hook, answer, shown, document, attributes)
         said = {"configuration": hook.configuration, "webhook": hook.name, "mutated": is_mutated}
         attributes.audit[f"mutation.webhook.admission.k8s.io/{turn}"] = _encode(said).decode()
         return is_mutated
@@ -254,14 +275,8 @@ class ValidatingWebhooks(_Asking, Plugin):
                 raise each
 
     async def _judge(self, hook: Webhook, shown: Shown, attributes: Attributes, index: int) -> None:
-        try:
-            answer = await self._ask(hook, shown, is_mutating=False)
-        except WebhookFailed as failed:
-            if refusal := self._failed(hook, failed):
-                raise refusal from failed
+        if await self._ask(hook, shown, attributes, is_mutating=False) is None:
             attributes.audit[f"failed-open.validating.webhook.admission.k8s.io/round_0_index_{index}"] = hook.name
-            return
-        self._note(hook, answer, attributes)
 
 
 def _copy(document: Document) -> Document:
