@@ -21,7 +21,7 @@ from minik8s.control.apiserver.discovery import verbs_of
 from minik8s.control.apiserver.extensions.subresources import view_of
 from minik8s.control.apiserver.pipeline import Call, Pipeline, success
 from minik8s.control.apiserver.reads import Reader
-from minik8s.control.apiserver.resource import Resource
+from minik8s.control.apiserver.resource import Document, Resource
 from minik8s.control.apiserver.served import Served
 from minik8s.control.apiserver.versions import ConvertedWatcher
 from minik8s.control.apiserver.views import View
@@ -100,6 +100,12 @@ class Handler:
             raise errors.method_not_allowed()
         watcher = await self._api.reader.watch(versions.stored_version(resource), request)
         return versions.convert_watch(resource, watcher)
+
+    async def connect(self, request: Request, options: Document) -> list[str]:
+        """Ask whether a request may be passed on to what runs; what to warn the client of. Raises StatusError."""
+        resource = await self.resolve(request)
+        call = Call(self._user, versions.stored_version(resource), replace(request, verb="connect"), resource)
+        return await self._api.pipeline.connect(call, options)
 
     async def close(self) -> None:
         """Nothing is held."""

@@ -243,11 +243,13 @@ class _Face:
     async def _proxy(self, http: web.Request, user: User, request: Request) -> web.StreamResponse:
         """Let what runs in the cluster answer."""
         api = self._parts.api
-        await api.as_user(user).resolve(request)
         place = f"namespaces/{request.namespace}/{request.resource}" if request.namespace else request.resource
         prefix = f"/api/{request.version}/{place}/{request.name}/proxy"
         if not http.path.startswith(prefix):
             raise errors.unknown_path()
+        kind = {"pods": "Pod", "services": "Service"}.get(request.resource, "Node")
+        options = {"kind": f"{kind}ProxyOptions", "apiVersion": "v1", "path": http.path.removeprefix(prefix)}
+        await api.as_user(user).connect(request, options)
         found = await self._parts.proxies.ask(
             api.as_user(authn.SERVER),
             request,

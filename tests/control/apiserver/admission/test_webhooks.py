@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+from dataclasses import replace
 
 import pytest
 from aiohttp import web
@@ -472,6 +473,22 @@ async def test_evictions_are_asked_about_as_evictions(api, client, server):
     (request,) = server.asked("/evict")
     assert request["kind"] == {"group": "policy", "version": "v1", "kind": "Eviction"}
     assert (request["operation"], request["object"]["metadata"]["name"]) == ("CREATE", "a")
+
+
+@world
+async def test_requests_that_are_passed_on_are_asked_about(api, client, server):
+    server.handlers["/x"] = saying(allowed=False)
+    rule = ANY | {"resources": ["services/proxy"], "operations": ["CONNECT"]}
+    await install(api, "validating", {"clientConfig": server.config("/x"), "rules": [rule]})
+    request = Request("get", "", "v1", "services", "default", "https:web:443", "proxy")
+    options = {"kind": "ServiceProxyOptions", "apiVersion": "v1", "path": "/healthz"}
+    error = await refused(api.as_user(ADMIN).connect(request, options))
+    assert "denied the request" in error.message
+    (asked,) = server.asked("/x")
+    assert (asked["operation"], asked["subResource"], asked["object"]) == ("CONNECT", "proxy", options)
+    assert asked["kind"] == {"group": "", "version": "v1", "kind": "ServiceProxyOptions"}
+    assert "options" not in asked
+    await api.as_user(ADMIN).connect(replace(request, resource="pods", name="a"), options | {"kind": "PodProxyOptions"})
 
 
 @scenario

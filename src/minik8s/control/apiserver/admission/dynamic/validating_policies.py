@@ -85,6 +85,8 @@ def _rule(policy: Policy, validation: Document) -> _Rule:
 class ValidatingPolicies(Plugin):
     """As k8s.io/apiserver/pkg/admission/plugin/policy/validating."""
 
+    handles_connect = True
+
     def __init__(self, policies: Policies) -> None:
         self._policies = policies
 
