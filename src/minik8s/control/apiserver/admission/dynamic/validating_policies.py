@@ -60,7 +60,7 @@ def parse(document: Document) -> ValidatingPolicy:
     try:
         rules = tuple(_rule(policy, each) for each in policy.spec.get("validations", ()))
         audits = tuple(
-            (each["key"], policy.compile(each.get("valueExpression", "")))
+            (each.get("key", ""), policy.compile(each.get("valueExpression", "")))
             for each in policy.spec.get("auditAnnotations", ())
         )
     except CelError as error:
