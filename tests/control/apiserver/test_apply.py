@@ -364,3 +364,10 @@ async def test_yaml_is_read_and_repeated_keys_are_told(api):
     assert "error strict decoding YAML" in error.message
     made = await api.call("patch", "configmaps", "a", text, content_type=APPLY_PATCH, fieldManager="m")
     assert made["data"] == {"x": "2"}
+
+
+@cluster
+async def test_what_the_server_makes_is_the_servers(api):
+    namespace = json.loads((await api._handler.call(Request("get", "", "v1", "namespaces", name="default"))).body)
+    labels = {"f:labels": {".": {}, "f:kubernetes.io/metadata.name": {}}}
+    assert owners(namespace) == {"kube-apiserver": {"f:metadata": labels}}
