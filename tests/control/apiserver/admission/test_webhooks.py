@@ -559,7 +559,7 @@ def test_what_a_bundle_must_be(tmp_path):
             webhook_client._context(bad)
 
 
-@settings(max_examples=300, deadline=1000)
+@settings(max_examples=300, deadline=None)
 @given(
     st.one_of(
         st.binary(max_size=80),
