@@ -4,6 +4,7 @@ Each is named by the first of its kind. Rights and credentials: `test_cve_rights
 all stands in control/DESIGN.md. Left out, for want of the thing: Windows, in-tree volume plugins, cloud credentials.
 """
 
+import base64
 import contextlib
 import socket
 import threading
@@ -126,7 +127,7 @@ class TestProxyingAndRedirects:
 
     def test_a_redirect_of_a_kubelet_is_not_followed(self, server: Server):
         reached: list[str] = []
-        with fake_kubelet(server, reached) as port:
+        with leading_away(server, reached) as port:
             addresses = [{"type": "InternalIP", "address": "127.0.0.1"}]
             status = {"addresses": addresses, "daemonEndpoints": {"kubeletEndpoint": {"Port": port}}}
             server.make("/api/v1/nodes", {"metadata": {"name": "rogue"}, "status": status})
@@ -134,6 +135,47 @@ class TestProxyingAndRedirects:
             answer = server.call("GET", "/api/v1/namespaces/default/pods/led/log")
         assert answer.status != 200
         assert reached == ["/containerLogs/default/led/c"]
+
+    @pytest.mark.parametrize(
+        "address", ["127.0.0.1", "::1", "169.254.169.254", "::ffff:127.0.0.1", "::ffff:169.254.169.254", "0.0.0.0"]
+    )
+    def test_no_pod_leads_the_proxy_to_the_apiservers_own_machine(self, server: Server, address: str):
+        path = "/api/v1/namespaces/default/pods"
+        server.make(path, pod("leading"))
+        status = {"status": {"podIP": address, "podIPs": [{"ip": address}]}}
+        changed = server.call("PATCH", f"{path}/leading/status", status, Content_Type="application/merge-patch+json")
+        if changed.status == 200:
+            answer = server.call("GET", f"{path}/leading:{server.port}/proxy/metrics")
+            assert (answer.status, answer.message) == (400, "address not allowed")
+
+    def test_a_path_through_the_proxy_has_no_steps_back(self, server: Server):
+        for steps in ("..", "%2e%2e", "a/../../x", "%2e%2e%2f%2e%2e"):
+            answer = server.call("GET", f"/api/v1/nodes/rogue/proxy/{steps}/exec/default/p/c")
+            assert answer.status in (400, 403, 404), steps
+
+    def test_a_redirect_of_a_webhook_is_not_followed(self, server: Server):
+        """CVE-2020-8561: what the redirect leads to is read, and told in logs."""
+        reached: list[str] = []
+        hooks = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations"
+        base = server.namespace("hooked")
+        with leading_away(server, reached) as port:
+            authority = base64.b64encode(server.serving.ca_file.read_bytes()).decode()
+            rules = [{"operations": ["CREATE"], "apiGroups": [""], "apiVersions": ["v1"], "resources": ["configmaps"]}]
+            hook = {
+                "name": "leading.example.dev",
+                "clientConfig": {"url": f"https://127.0.0.1:{port}/judge", "caBundle": authority},
+                "rules": rules,
+                "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "hooked"}},
+                "sideEffects": "None",
+                "admissionReviewVersions": ["v1"],
+            }
+            server.make(hooks, {"metadata": {"name": "leading"}, "webhooks": [hook]})
+            deadline = time.monotonic() + 10
+            while not reached and time.monotonic() < deadline:
+                answer = server.call("POST", f"{base}/configmaps", {"metadata": {"generateName": "x"}})
+            server.call("DELETE", f"{hooks}/leading")
+        assert answer.status == 500
+        assert {path.partition("?")[0] for path in reached} == {"/judge"}
 
     @pytest.mark.parametrize(
         "path", ["nodes/rogue/proxy", "nodes/rogue/proxy/runningpods", "namespaces/default/pods/p/proxy"]
@@ -152,29 +194,30 @@ class TestServices:
         )
         assert answer.status == 403
 
-    @pytest.mark.parametrize("address", ["127.0.0.1", "169.254.169.254", "224.0.0.1", "0.0.0.0"])
+    @pytest.mark.parametrize(
+        "address", ["127.0.0.1", "169.254.169.254", "224.0.0.1", "0.0.0.0", "::1", "::ffff:127.0.0.1", "fe80::1"]
+    )
     def test_endpoints_lead_to_no_address_of_a_node_itself(self, server: Server, address: str):
-        piece = {
-            "metadata": {"name": "astray"},
-            "addressType": "IPv4",
-            "endpoints": [{"addresses": [address]}],
-            "ports": [],
-        }
+        family = "IPv6" if ":" in address else "IPv4"
+        piece = {"metadata": {"name": "astray"}, "addressType": family, "endpoints": [{"addresses": [address]}]}
         path = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices"
         assert server.call("POST", path, piece).status == 422
 
 
 @contextlib.contextmanager
-def fake_kubelet(server: Server, reached: list[str]) -> Iterator[int]:
-    """A kubelet that leads who asks it to somewhere else; `reached` are the paths it was asked for."""
+def leading_away(server: Server, reached: list[str]) -> Iterator[int]:
+    """A kubelet or webhook that leads who asks it to somewhere else; `reached` are the paths it was asked for."""
 
     class Leading(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             reached.append(self.path)
+            self.rfile.read(int(self.headers.get("Content-Length", 0)))
             self.send_response(302)
             self.send_header("Location", f"https://127.0.0.1:{httpd.server_port}/led-astray")
             self.send_header("Content-Length", "0")
             self.end_headers()
+
+        do_POST = do_GET
 
         def log_message(self, *_: object) -> None:
             pass

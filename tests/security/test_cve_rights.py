@@ -1,5 +1,6 @@
 """Classes of upstream's vulnerabilities: rights that grow, writes past admission, credentials that do not count."""
 
+import asyncio
 import base64
 import json
 import time
@@ -10,7 +11,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from minik8s.kit.tls import Authority
+from minik8s.api.errors import StatusError
+from minik8s.api.request import Request
+from minik8s.client.transport_grpc import GrpcTransport
+from minik8s.kit.tls import Authority, Identity
 
 from .server import RBAC, Server, pod, rule
 
@@ -148,6 +152,24 @@ class TestAroundAdmission:
         owner = {"apiVersion": "v1", "kind": "ConfigMap", "name": "x", "uid": "0-0"}
         patch = {"metadata": {"ownerReferences": [owner]}}
         assert server.call("PATCH", "/api/v1/nodes/node-a", patch, by=kubelet, Content_Type=MERGE_PATCH).status == 403
+
+    def test_the_grpc_face_judges_alike(self, server: Server, kubelet):  # type: ignore[no-untyped-def]
+        async def code(by: Identity, request: Request) -> int:
+            transport = GrpcTransport([f"127.0.0.1:{server.grpc_port}"], by, timeout_s=5)
+            try:
+                return (await transport.call(request)).code
+            except StatusError as error:
+                return error.code
+            finally:
+                await transport.close()
+
+        labels = json.dumps({"metadata": {"labels": {self.NODE_LABEL: "me"}}}).encode()
+        to_node = Request("patch", "", "v1", "nodes", "", "node-a", body=labels, content_type=MERGE_PATCH)
+        secrets = Request("list", "", "v1", "secrets")
+        assert asyncio.run(code(server.user("bob"), secrets)) == 403
+        assert asyncio.run(code(kubelet, secrets)) == 403
+        assert asyncio.run(code(kubelet, to_node)) == 403
+        assert asyncio.run(code(server.admin, secrets)) == 200
 
     def test_a_status_write_changes_no_spec(self, server: Server):
         server.make("/api/v1/namespaces/default/pods", pod("plain"))

@@ -1,9 +1,10 @@
 """The group rbac.authorization.k8s.io, version v1: models and kinds."""
 
 from lightkube.models.rbac_v1 import *  # noqa: F403
-from lightkube.models.rbac_v1 import (
+from lightkube.models.rbac_v1 import (  # noqa: F401  (type checkers do not see through the star)
     ClusterRole,
     ClusterRoleBinding,
+    PolicyRule,
     Role,
     RoleBinding,
 )

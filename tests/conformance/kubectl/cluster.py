@@ -134,7 +134,10 @@ class Cluster:
     def _kubeconfig(self, identity: Identity) -> Path:
         path = self.directory / f"{identity.cert_file.stem}.kubeconfig"
         ca, cert, key = identity.ca_file, identity.cert_file, identity.key_file
-        path.write_text(KUBECONFIG.format(port=self.port, ca=ca, cert=cert, key=key))
+        if not path.exists():  # Several kubectls may run at once.
+            written = path.with_suffix(".new")
+            written.write_text(KUBECONFIG.format(port=self.port, ca=ca, cert=cert, key=key))
+            written.rename(path)
         return path
 
     def _etcd_line(self) -> list[str]:

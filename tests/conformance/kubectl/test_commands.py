@@ -6,6 +6,8 @@ No controllers run beside the apiserver, so what they would do is written here t
 import json
 import re
 import shlex
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -222,18 +224,31 @@ STORY = {
 }
 
 
+@pytest.fixture(scope="module")
+def told(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Future[None]]]:
+    """The story by each version that is here, two at a time; each has a namespace and a node of its own."""
+    present = [version for version in VERSIONS if find_kubectl(version)]
+    with ThreadPoolExecutor(2) as pool:
+        directory = tmp_path_factory.mktemp("commands")
+        yield {version: pool.submit(tell_all, cluster, version, directory) for version in present}
+
+
 @pytest.mark.parametrize("version", VERSIONS)
-def test_every_command_does_what_it_says(cluster: Cluster, tmp_path: Path, version: str):
-    if find_kubectl(version) is None:
+def test_every_command_does_what_it_says(told: dict[str, Future[None]], version: str):
+    if version not in told:
         pytest.skip(f"no kubectl {version} here")
+    told[version].result(timeout=240)
+
+
+def tell_all(cluster: Cluster, version: str, directory: Path) -> None:
     short = version.replace(".", "")
     namespace = f"commands-{short}"
     set_the_stage(cluster, namespace, f"n{short}")
-    for chapter, told in STORY.items():
+    for chapter, steps_of_it in STORY.items():
         if chapter == "rolling out":
             make_revisions(cluster, namespace)
-        for step in told:
-            tell(cluster, namespace, version, chapter, step, tmp_path)
+        for step in steps_of_it:
+            tell(cluster, namespace, version, chapter, step, directory)
 
 
 def tell(cluster: Cluster, namespace: str, version: str, chapter: str, step: Step, directory: Path) -> None:
@@ -243,7 +258,7 @@ def tell(cluster: Cluster, namespace: str, version: str, chapter: str, step: Ste
     for name, value in places.items():
         line, expected, stdin = (text.replace(name, value) for text in (line, expected, stdin))
     words = shlex.split(line)
-    editor = directory / "editor"
+    editor = directory / f"editor-{version}"
     editor.write_text('#!/bin/sh\nsed -i "s/a: b/a: edited/" "$1"\n')
     editor.chmod(0o700)
     run = partial(cluster.run_kubectl, "--namespace", namespace, *words, version=version, stdin=stdin or None)

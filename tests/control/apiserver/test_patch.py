@@ -112,5 +112,5 @@ def test_parameters_of_the_content_type_do_not_matter():
 
 def test_copies_of_copies_are_limited():
     operations = [{"op": "copy", "from": "/a", "path": f"/a/{index}"} for index in range(100)]
-    with pytest.raises(patch.PatchFailed, match="accumulated size increase of copy is .* exceeding the limit 3145728"):
+    with pytest.raises(patch.PatchFailed, match=r"accumulated size increase of copy is .* exceeding the limit 3145728"):
         patch.apply_json_patch({"a": {}}, operations)

@@ -22,7 +22,7 @@ NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
 
 
 async def bootstrap(handler: Handler, *, service_address: str, bind_address: str, secure_port: int) -> None:
-    """Create what is missing; no endpoints without `bind_address`. Raises StatusError when the store does not answer."""
+    """Create what is missing; no endpoints without `bind_address`. Raises StatusError if the store does not answer."""
     for name in NAMESPACES:
         await _create(handler, "namespaces", "", {"metadata": {"name": name}})
     service = {

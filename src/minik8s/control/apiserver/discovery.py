@@ -152,7 +152,7 @@ def _subresource(resource: Resource, name: str) -> Document:
 
 
 def _storage_version(resource: Resource) -> Document:
-    """A word for what is stored, by which clients that migrate storage see that it changed; as apiserver's discovery."""
+    """A word for what is stored, by which clients that migrate storage see that it changed; as upstream."""
     if not resource.is_stored:
         return {}
     stored = versions.stored_version(resource)

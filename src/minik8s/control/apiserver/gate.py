@@ -13,13 +13,22 @@ from minik8s.control.apiserver.admission.attributes import Attributes, Plugin, R
 from minik8s.control.apiserver.admission.resource_quota import ResourceQuota
 from minik8s.control.apiserver.call import Call
 from minik8s.control.apiserver.registry import Rewrite
-from minik8s.control.apiserver.resource import Document
+from minik8s.control.apiserver.resource import Document, Resource
 from minik8s.control.apiserver.views import OBJECT, View
 
 _SPOILT = (
     ".metadata.managedFields was in an invalid state after admission; this could be caused by an outdated mutating "
     "admission controller; please fix your requests"
 )
+
+
+SPEC_ALONE = frozenset(("Pod", "ReplicaSet", "Deployment", "DaemonSet", "StatefulSet"))
+"""Kinds whose validation looks at nothing but their spec."""
+
+
+def is_judged(resource: Resource, document: Document, old: Document | None) -> bool:
+    """Whether validation could only say of a document again what it said of the old one: a status says nothing new."""
+    return old is not None and resource.kind in SPEC_ALONE and document.get("spec") == old.get("spec")
 
 
 class Gate:
@@ -44,7 +53,10 @@ class Gate:
             if old is None:
                 resource.prepare_create(document)  # Once more: what follows from the spec (QoS) follows from this one.
             causes = metadata.faults(resource, document, old)
-            causes += resource.custom.validate(document, old) if resource.custom else resource.validate(document)
+            if resource.custom:
+                causes += resource.custom.validate(document, old)
+            elif not is_judged(resource, document, old):
+                causes += resource.validate(document)
             if old is not None and call.request.subresource != "binding":  # A binding changes what no update may.
                 causes += (view.validate_update or resource.validate_update)(document, old)
             elif old is None:
@@ -79,6 +91,17 @@ class Gate:
                 await plugin.mutate(document, attributes)
             for plugin in self._chain:
                 await plugin.validate(document, attributes)
+        return attributes.warnings
+
+    async def admit_connect(self, call: Call, options: Document) -> list[str]:
+        """Run admission on a request that is passed on; what to warn the client of. Raises StatusError Forbidden."""
+        attributes = self._attributes(call, call.request.name, None, OBJECT)
+        concerned = [plugin for plugin in self._chain if plugin.handles_connect]
+        with attributes.telling():
+            for plugin in concerned:
+                await plugin.mutate(options, attributes)
+            for plugin in concerned:
+                await plugin.validate(options, attributes)
         return attributes.warnings
 
     async def admit_delete(self, call: Call, old: Document) -> list[str]:

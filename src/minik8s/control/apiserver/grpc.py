@@ -153,7 +153,7 @@ class GrpcFace:
 
     def _unary(self, verb: str) -> Callable[[wire.Request, Any], Any]:
         async def call(message: wire.Request, context: Any) -> wire.Response | None:
-            request = _request(message, verb)
+            request = _request(message, verb, context)
             try:
                 async with self._serving(request, context) as (user, serving):
                     serving.received(request)
@@ -172,7 +172,7 @@ class GrpcFace:
         opening = await anext(messages, None)
         if opening is None:
             return
-        request = _request(opening.open, "watch")
+        request = _request(opening.open, "watch", context)
         try:
             async with self._serving(request, context) as (user, _):
                 watcher = await self._api.as_user(user).watch(request)
@@ -193,9 +193,8 @@ class GrpcFace:
     @contextlib.asynccontextmanager
     async def _serving(self, request: Request, context: Any) -> AsyncIterator[tuple[User, Call]]:
         """What `calls` does around a call, and who makes it. Raises StatusError."""
-        headers = dict(context.invocation_metadata() or ())
         address = context.peer().partition(":")[2].rpartition(":")[0].strip("[]")
-        origin = Origin(f"/{SERVICE}/{request.verb}", (address,), str(headers.get("user-agent", "")))
+        origin = Origin(f"/{SERVICE}/{request.verb}", (address,), request.user_agent)
         audit_id = ids.new_uuid(self._rng)
         try:
             user = await self._user(context)
@@ -251,7 +250,8 @@ async def _serve_progress(messages: AsyncIterator[wire.WatchRequest], watcher: W
             watcher.end(error)  # The store does not answer; the client opens the watch again.
 
 
-def _request(message: wire.Request, verb: str) -> Request:
+def _request(message: wire.Request, verb: str, context: Any) -> Request:
+    headers = dict(context.invocation_metadata() or ())
     return Request(
         verb,
         message.group,
@@ -263,6 +263,7 @@ def _request(message: wire.Request, verb: str) -> Request:
         dict(message.query),
         message.body,
         message.content_type or JSON,
+        str(headers.get("user-agent", "")),
     )
 
 

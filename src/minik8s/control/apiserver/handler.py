@@ -14,14 +14,14 @@ from minik8s.api import errors
 from minik8s.api.errors import StatusError
 from minik8s.api.request import Request, Response
 from minik8s.control.apiserver import options, versions, views
-from minik8s.control.apiserver.authn import User
+from minik8s.control.apiserver.authn import SERVER, User
 from minik8s.control.apiserver.authz import attributes as authz
 from minik8s.control.apiserver.authz.attributes import Authorizer
 from minik8s.control.apiserver.discovery import verbs_of
 from minik8s.control.apiserver.extensions.subresources import view_of
 from minik8s.control.apiserver.pipeline import Call, Pipeline, success
 from minik8s.control.apiserver.reads import Reader
-from minik8s.control.apiserver.resource import Resource
+from minik8s.control.apiserver.resource import Document, Resource
 from minik8s.control.apiserver.served import Served
 from minik8s.control.apiserver.versions import ConvertedWatcher
 from minik8s.control.apiserver.views import View
@@ -101,6 +101,12 @@ class Handler:
         watcher = await self._api.reader.watch(versions.stored_version(resource), request)
         return versions.convert_watch(resource, watcher)
 
+    async def connect(self, request: Request, options: Document) -> list[str]:
+        """Ask whether a request may be passed on to what runs; what to warn the client of. Raises StatusError."""
+        resource = await self.resolve(request)
+        call = Call(self._user, versions.stored_version(resource), replace(request, verb="connect"), resource)
+        return await self._api.pipeline.connect(call, options)
+
     async def close(self) -> None:
         """Nothing is held."""
 
@@ -137,9 +143,10 @@ class Handler:
 
     async def _write(self, resource: Resource, request: Request) -> Response:
         stored = versions.stored_version(resource)
-        creating = authz.of_request(self._user, replace(request, verb="create"))
-        may_create = partial(self._api.authorize, creating)
-        pipeline, call = self._api.pipeline, Call(self._user, stored, request, resource, may_create)
+        if self._user is SERVER and not request.user_agent:
+            request = replace(request, user_agent="kube-apiserver")
+        pipeline = self._api.pipeline
+        call = Call(self._user, stored, request, resource, partial(self._may_create, request))
         options.check(request)
         name = f"{request.resource}/{request.subresource}" if request.subresource else request.resource
         if request.verb == "create" and (answer := self._api.answers.get((resource.group, name))):
@@ -160,6 +167,9 @@ class Handler:
             case "deletecollection", "":
                 return await versions.convert_answer(resource, await self._delete_collection(stored, request))
         raise errors.method_not_allowed()
+
+    async def _may_create(self, request: Request) -> None:
+        await self._api.authorize(authz.of_request(self._user, replace(request, verb="create")))
 
     async def _delete_collection(self, resource: Resource, request: Request) -> Response:
         """Delete what a list finds, one by one; what is gone meanwhile is as good as deleted."""

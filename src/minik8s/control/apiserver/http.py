@@ -6,6 +6,7 @@ Each request: who is it (`authn`) → what is it (`routes`) → is there room (`
 """
 
 import random
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 
@@ -41,7 +42,7 @@ from minik8s.kit.log import get_logger
 log = get_logger(__name__)
 
 BODY_BYTES_MAX = 3 * 1024 * 1024
-_AUDIT_ID_CHARS_MAX = 64
+_IS_AUDIT_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _AUDIT_ID = web.RequestKey("audit_id", str)
 _HEALTH = tuple(f"/{name}" for name in health.PROBES)
 
@@ -85,7 +86,8 @@ class _Face:
         """Turn failures into a Status, and add the headers every answer has."""
         http = request  # aiohttp insists on the name of the parameter; here a Request is another thing.
         # As upstream: who calls may choose the id by which audit knows the request.
-        http[_AUDIT_ID] = http.headers.get("Audit-ID", "")[:_AUDIT_ID_CHARS_MAX] or ids.new_uuid(self._rng)
+        chosen = http.headers.get("Audit-ID", "")
+        http[_AUDIT_ID] = chosen if _IS_AUDIT_ID.fullmatch(chosen) else ids.new_uuid(self._rng)
         try:
             answer = await handler(http)
         except StatusError as error:
@@ -243,11 +245,13 @@ class _Face:
     async def _proxy(self, http: web.Request, user: User, request: Request) -> web.StreamResponse:
         """Let what runs in the cluster answer."""
         api = self._parts.api
-        await api.as_user(user).resolve(request)
         place = f"namespaces/{request.namespace}/{request.resource}" if request.namespace else request.resource
         prefix = f"/api/{request.version}/{place}/{request.name}/proxy"
         if not http.path.startswith(prefix):
             raise errors.unknown_path()
+        kind = {"pods": "Pod", "services": "Service"}.get(request.resource, "Node")
+        options = {"kind": f"{kind}ProxyOptions", "apiVersion": "v1", "path": http.path.removeprefix(prefix)}
+        await api.as_user(user).connect(request, options)
         found = await self._parts.proxies.ask(
             api.as_user(authn.SERVER),
             request,

@@ -136,6 +136,10 @@ class Pipeline:
         done = await self._rewrite(call, OBJECT, changes.binding(call, timestamp(self._clock)))
         return Response(_encode(success(code=201)), done.revision, 201)
 
+    async def connect(self, call: Call, options: Document) -> list[str]:
+        """What admission says to a request that is passed on: warnings. Raises StatusError Forbidden."""
+        return await self._gate.admit_connect(call, options)
+
     async def delete(self, call: Call, *, is_admitted: bool = False) -> Response:
         """DELETE of an object: its removal, or the mark that begins it. An eviction was admitted as such."""
         asked = deletion.parse_options(call.request)

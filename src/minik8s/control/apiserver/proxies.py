@@ -154,6 +154,7 @@ class Proxies:
             parsed = ip_address(address)
         except ValueError:
             raise errors.bad_request("address not allowed") from None
+        parsed = getattr(parsed, "ipv4_mapped", None) or parsed  # `::ffff:127.0.0.1` is what it looks like.
         is_ours = parsed.is_loopback and not self._allows_loopback
         if is_ours or parsed.is_link_local or parsed.is_multicast or parsed.is_unspecified:
             raise errors.bad_request("address not allowed")

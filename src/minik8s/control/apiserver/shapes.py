@@ -16,7 +16,8 @@ import msgspec
 from lightkube.models.apiextensions_v1 import JSONSchemaProps
 from lightkube.models.resource_v1 import Counter, DeviceAttribute, DeviceCapacity, NodeAllocatableResourceMapping
 
-# Forms: object, list, map, any, schema (an object, or what JSON schema allows in its place); string int32 int64 bool number bytes quantity time microtime int-or-string.
+# Forms: object, list, map, any, schema (an object, or what JSON schema allows in its place); string int32 int64 bool
+# number bytes quantity time microtime int-or-string.
 _SCALARS = {
     "str": "string",
     "bool": "bool",

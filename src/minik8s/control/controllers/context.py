@@ -56,7 +56,7 @@ class Controller(Protocol):
         """Bring `key` closer to what it should be; when to look again, in seconds, if nothing happens before."""
 
 
-def _not_running(*_: Any) -> Any:
+def _not_running(*_: Any, **__: Any) -> Any:
     raise RuntimeError("the manager is not running")
 
 
@@ -72,7 +72,7 @@ class Context:
         self._informers: dict[str, Informer[Any]] = {}
         # How a controller watches further kinds while it works, and lets go of them: set by `manager`.
         self.follow: Callable[[str, Watch], Informer[Any]] = _not_running
-        self.unfollow: Callable[[Informer[Any]], None] = _not_running
+        self.unfollow: Callable[..., None] = _not_running  # (informer, *, is_gone)
 
     @property
     def informers(self) -> Mapping[str, Informer[Any]]:

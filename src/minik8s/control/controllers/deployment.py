@@ -139,7 +139,10 @@ class DeploymentController:
         for name in sorted({*actions.scale, *actions.annotate}, key=str):
             replicaset = by_name[name]
             annotations = actions.annotate.get(name, {})
-            patch: dict[str, Any] = {"metadata": {"uid": replicaset.metadata.uid}}
+            # For the very object that was looked at: a size that was given up, and has been decided otherwise since,
+            # must not take hold when it arrives late.
+            meta = {"uid": replicaset.metadata.uid, "resourceVersion": replicaset.metadata.resourceVersion}
+            patch: dict[str, Any] = {"metadata": meta}
             wanted, current = actions.scale.get(name), rollout.size(replicaset)
             if wanted is not None:
                 annotations = annotations | revisions.scale_annotations(bounds.replicas, bounds.maximum)

@@ -12,6 +12,7 @@ are asked of it:
 `judge` and `is_blocked` are pure; uids, not names, say who is who.
 """
 
+from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -32,6 +33,8 @@ from minik8s.control.controllers.kinds import KINDS
 
 ORPHAN = "orphan"
 FOREGROUND = "foregroundDeletion"
+
+_GONE_MAX = 500  # as upstream
 
 SOLID, WAITING, ABSENT = "solid", "waiting", "absent"
 """An owner stays; waits for its dependents to go (foreground); is gone."""
@@ -85,6 +88,7 @@ class GarbageCollector:
         for informer in self._informers.values():
             _index(informer)
         self._context = context
+        self._gone: OrderedDict[str, None] = OrderedDict()  # uids of objects that were seen to go, the newest
         definitions = context.informer(CUSTOMRESOURCEDEFINITIONS)
         definitions.add_handler(self._define)
 
@@ -100,7 +104,8 @@ class GarbageCollector:
         if place in self._kinds:
             gone = self._kinds.pop(place)
             self._by_name.pop((gone.group, gone.name), None)
-            self._context.unfollow(self._informers[place])
+            # A definition that is not served for a while still has its objects.
+            self._context.unfollow(self._informers[place], is_gone=type_ == "DELETED")
             del self._informers[place]
         if kind is not None:
             informer = self._context.follow(self.name, Watch(kind, self._keys_for(place)))
@@ -139,6 +144,10 @@ class GarbageCollector:
                 yield f"{plural}/{key_of(obj)}"
             current = self._informers[plural].get(key_of(obj))
             is_gone = current is None or current.metadata.uid != meta.uid
+            if is_gone and meta.uid:
+                self._gone[meta.uid] = None
+                while len(self._gone) > _GONE_MAX:
+                    self._gone.popitem(last=False)
             if is_gone or meta.deletionTimestamp is not None:
                 for other, dependent in self._dependents(meta.uid):
                     yield f"{other}/{key_of(dependent)}"
@@ -165,7 +174,8 @@ class GarbageCollector:
         if known is None:
             kind = self._by_name.get((owner.apiVersion.rpartition("/")[0], owner.kind))
             if kind is None:
-                return SOLID  # of a kind nobody here knows: leave it alone
+                # Of a kind nobody here knows: leave it alone, unless it was seen to go.
+                return ABSENT if owner.uid in self._gone else SOLID
             known = await self._read(kind, owner, dependent.metadata.namespace or "")
             if known is None:
                 return ABSENT

@@ -140,10 +140,11 @@ class Manager:
         self.followed[informer] = self._tasks.create_task(informer.run())
         return informer
 
-    def _unfollow(self, informer: Informer[Any]) -> None:
-        """The kind is gone, and all its objects with it."""
+    def _unfollow(self, informer: Informer[Any], *, is_gone: bool) -> None:
+        """Watch a kind no longer; if it is gone, all its objects are, and that is told."""
         self.followed.pop(informer).cancel()
-        informer.clear()
+        if is_gone:
+            informer.clear()
         self._watches = [each for each in self._watches if each[2] is not informer]
 
     def _unsynced(self) -> str | None:

@@ -1,8 +1,9 @@
 """A pod's volumes as directories of the host: ROOT/pods/UID/volumes/KIND/NAME, and where containers see them.
 
 emptyDir, configMap, downwardAPI, projected (of these, and of ServiceAccounts' tokens) and hostPath; others fail with an
-event and a reason. Files of ConfigMaps are written as upstream writes them: a new directory, then one atomic switch of the link `..data`, so that a
-reader never sees half of an update. The runtime maps the directories into containers (the process engine: as links).
+event and a reason. Files of ConfigMaps are written as upstream writes them: a new directory, then one atomic switch of
+the link `..data`, so that a reader never sees half of an update. The runtime maps the directories into containers (the
+process engine: as links).
 """
 
 import os

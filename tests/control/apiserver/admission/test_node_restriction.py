@@ -223,9 +223,47 @@ POD = {"apiVersion": "v1", "kind": "Pod", "name": "own", "uid": "u1"}
     ],
 )
 def test_a_node_asks_for_tokens_of_its_own_pods(reference, why):
-    run(check_token(ADMIN, "default", "sa", reference, Objects()))
+    run(check_token(ADMIN, "default", "sa", reference, Wanting()))
     if not why:
-        run(check_token(N1, "default", "sa", reference, Objects()))
+        run(check_token(N1, "default", "sa", reference, Wanting()))
         return
     with pytest.raises(StatusError, match=why):
-        run(check_token(N1, "default", "sa", reference, Objects()))
+        run(check_token(N1, "default", "sa", reference, Wanting()))
+
+
+TOKENS = [{"serviceAccountToken": {"path": "token"}}, {"serviceAccountToken": {"path": "v", "audience": "vault"}}]
+WITH_TOKENS = [{"name": "a", "projected": {"sources": TOKENS}}, {"name": "b", "csi": {"driver": "d"}}]
+
+
+class Wanting(Objects):
+    """The same, but the pod's volumes want tokens, one of them by its driver."""
+
+    async def get(self, plural, namespace, name):
+        if plural == "csidrivers":
+            return {"metadata": {"name": name}, "spec": {"tokenRequests": [{"audience": "store"}]}}
+        found = await super().get(plural, namespace, name)
+        return found | {"spec": found["spec"] | {"volumes": WITH_TOKENS}} if found else None
+
+
+@pytest.mark.parametrize(
+    ("audiences", "why"),
+    [
+        ([], ""),
+        (["vault"], ""),
+        (["store"], ""),
+        (["other"], 'audience "other" not found in pod spec volume'),
+        (["vault", "store"], "node may only request 0 or 1 audiences"),
+    ],
+)
+def test_a_node_asks_for_tokens_that_volumes_want(audiences, why):
+    run(check_token(ADMIN, "default", "sa", POD, Wanting(), audiences=audiences))
+    if not why:
+        run(check_token(N1, "default", "sa", POD, Wanting(), audiences=audiences))
+        return
+    with pytest.raises(StatusError, match=why):
+        run(check_token(N1, "default", "sa", POD, Wanting(), audiences=audiences))
+
+
+def test_a_node_asks_for_no_token_that_no_volume_wants():
+    with pytest.raises(StatusError, match="not found in pod spec volume"):
+        run(check_token(N1, "default", "sa", POD, Objects()))

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+from dataclasses import replace
 
 import pytest
 from aiohttp import web
@@ -474,6 +475,22 @@ async def test_evictions_are_asked_about_as_evictions(api, client, server):
     assert (request["operation"], request["object"]["metadata"]["name"]) == ("CREATE", "a")
 
 
+@world
+async def test_requests_that_are_passed_on_are_asked_about(api, client, server):
+    server.handlers["/x"] = saying(allowed=False)
+    rule = ANY | {"resources": ["services/proxy"], "operations": ["CONNECT"]}
+    await install(api, "validating", {"clientConfig": server.config("/x"), "rules": [rule]})
+    request = Request("get", "", "v1", "services", "default", "https:web:443", "proxy")
+    options = {"kind": "ServiceProxyOptions", "apiVersion": "v1", "path": "/healthz"}
+    error = await refused(api.as_user(ADMIN).connect(request, options))
+    assert "denied the request" in error.message
+    (asked,) = server.asked("/x")
+    assert (asked["operation"], asked["subResource"], asked["object"]) == ("CONNECT", "proxy", options)
+    assert asked["kind"] == {"group": "", "version": "v1", "kind": "ServiceProxyOptions"}
+    assert "options" not in asked
+    await api.as_user(ADMIN).connect(replace(request, resource="pods", name="a"), options | {"kind": "PodProxyOptions"})
+
+
 @scenario
 async def test_calls_are_counted_under_upstreams_names(tmp_path):
     registry = CollectorRegistry()
@@ -542,7 +559,7 @@ def test_what_a_bundle_must_be(tmp_path):
             webhook_client._context(bad)
 
 
-@settings(max_examples=300, deadline=1000)
+@settings(max_examples=300, deadline=None)
 @given(
     st.one_of(
         st.binary(max_size=80),

@@ -54,6 +54,7 @@ true ? true : 1 / 0 == 0
 false && 1 / 0 == 0 || true
 (1 / 0 == 0 || true) && !(1 / 0 == 0 && false)
 [1, 0].exists(x, 1 / x == 1) && ![0, 1].all(x, 1 / x == 2)
+!(true in {1: 'a'}) && !(1 in {true: 'a'}) && 1.0 in {1: 'a'} && !{1: 'a'}[?true].hasValue()
 [1, [2, 3]] == [1, [2, 3]] && {'a': [1]} == {'a': [1]} && [1] != [2]
 type(1) == int && type('') == string && type(1u) == uint && type(null) == null_type && type([]) == list
 type(timestamp('2020-01-01T00:00:00Z')) == google.protobuf.Timestamp

@@ -17,20 +17,23 @@ LIST = list(range(300))
 
 
 def attempt(source):
-    """The value, or the failure; what else is raised is a bug."""
+    """The value, or the failure; what else is raised is a bug, and so is taking long."""
+    started = time.process_time()
     try:
         return cel.compile(source, {"self": DYN, "a": DYN}).evaluate({"self": {"a": LIST}, "a": "text"}, Budget(20_000))
     except CelError as error:
         return error
+    finally:
+        assert time.process_time() - started < 2
 
 
-@settings(max_examples=400, deadline=2000)
+@settings(max_examples=400, deadline=None)
 @given(st.lists(st.sampled_from(WORDS), max_size=25).map(" ".join))
 def test_words_in_any_order_do_no_harm(source):
     attempt(source)
 
 
-@settings(max_examples=200, deadline=2000)
+@settings(max_examples=200, deadline=None)
 @given(st.text(max_size=60))
 def test_any_text_does_no_harm(source):
     attempt(source)

@@ -10,6 +10,7 @@ from control.apiserver.extensions.samples import CRDS, GADGETS, SCHEMA, call, de
 from control.apiserver.harness import ADMIN, local_api, local_core, local_store, scenario
 from minik8s.api.errors import StatusError
 from minik8s.api.request import MERGE_PATCH, Request
+from minik8s.control.apiserver.documents import Documents
 
 
 @scenario
@@ -150,6 +151,33 @@ async def test_a_kind_defined_at_one_apiserver_is_served_by_the_other():
         await call(other.api.as_user(ADMIN), "create", GADGETS, namespace="default", document=made)
         found = await call(one.api.as_user(ADMIN), "get", GADGETS, namespace="default", name="g")
         assert found["spec"]["count"] == 3
+
+
+@scenario
+async def test_discovery_and_openapi_of_every_apiserver_follow_definitions():
+    def shown(core):
+        documents = documents_of[core]
+        groups = msgspec.json.decode(documents.find("/apis", "application/json").body)["groups"]
+        index = msgspec.json.decode(documents.find("/openapi/v3", "application/json").body)["paths"]
+        return "example.com" in [group["name"] for group in groups], "apis/example.com/v1" in index
+
+    async with local_store() as store, local_core(store=store) as one, local_core(store=store, seed=2) as other:
+        documents_of = {core: Documents(core.served) for core in (one, other)}
+        assert shown(other) == (False, False)
+        await define(one.api.as_user(ADMIN))
+        async with asyncio.timeout(5):  # It takes milliseconds; this machine may be busy.
+            while shown(other) != (True, True):
+                await asyncio.sleep(0.005)
+        schema = msgspec.json.decode(documents_of[other].find("/openapi/v3/apis/example.com/v1", "").body)
+        made = schema["components"]["schemas"]["com.example.v1.Gadget"]
+        assert made["x-kubernetes-group-version-kind"] == [{"group": "example.com", "kind": "Gadget", "version": "v1"}]
+        assert set(made["properties"]) == {"apiVersion", "kind", "metadata", "spec", "status"}
+        patches = schema["paths"]["/apis/example.com/v1/namespaces/{namespace}/gadgets/{name}"]["patch"]
+        assert "application/strategic-merge-patch+json" not in patches["requestBody"]["content"]
+        await call(one.api.as_user(ADMIN), "delete", CRDS, name="gadgets.example.com")
+        async with asyncio.timeout(5):
+            while shown(other) != (False, False):
+                await asyncio.sleep(0.005)
 
 
 @scenario

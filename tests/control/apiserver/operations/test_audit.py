@@ -225,3 +225,15 @@ def test_a_full_file_is_turned_over_and_old_ones_go(tmp_path):
     aged.write(b"x" * 700_000, now_s=1_700_000_000.0 + 200_000)
     aged.close()
     assert len(list(tmp_path.iterdir())) == 2
+
+
+@scenario
+async def test_what_is_no_text_is_written_all_the_same(tmp_path):
+    hostile = Origin("/api/\udcff", ("127.0.0.1",), "agent \udcfe\ud800")
+
+    async def work(log):
+        log.note(log.begin(asked(), hostile, "id"), "ResponseComplete", 200)
+        log.note(log.begin(asked(), ORIGIN, "next"), "ResponseComplete", 200)
+
+    first, second = await lines(tmp_path, parsed({"level": "Metadata"}), work)
+    assert (first["requestURI"], first["userAgent"], second["auditID"]) == ("/api/?", "agent ??", "next")

@@ -86,6 +86,8 @@ async def test_the_audit_log_tells_who_did_what_over_either_face(world, tmp_path
         async with world.session(server, world.admin) as session:
             answer = await session.post(MAPS, json={"metadata": {"name": "a"}}, headers={"Audit-ID": "chosen"})
             assert answer.headers["Audit-Id"] == "chosen"
+            odd = await session.get(MAPS, headers={"Audit-ID": "a b", "User-Agent": "caf\u00e9"})
+            assert (odd.status, len(odd.headers["Audit-Id"])) == (200, 36)
             await session.get("/readyz")
             await session.get(MAPS, params={"watch": "1", "timeoutSeconds": "1"})
         async with world.session(server, world.bob) as session:

@@ -9,7 +9,10 @@ from control.apiserver.seeds import BINDING, CLAIM, META, ROLE, SEEDS, TEMPLATE,
 from minik8s.control.apiserver.resources.scale import read_scale
 
 NAME = {"name": "x"}
-NAMES = {"CustomResourceDefinition": "gadgets.example.com", "APIService": "v1.example.com"}  # of kinds whose objects are named after what they say
+NAMES = {
+    "CustomResourceDefinition": "gadgets.example.com",
+    "APIService": "v1.example.com",
+}  # of kinds whose objects are named after what they say
 IMMUTABLE = "field is immutable"
 SUBDOMAIN = (
     "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and "

@@ -92,6 +92,8 @@ class Attributes:
 class Plugin:
     """One concern of admission. A plugin overrides what it handles."""
 
+    handles_connect = False  # whether it is asked about requests that are passed on to what runs: pods/proxy
+
     async def mutate(self, document: Document, attributes: Attributes) -> None:
         """Fill in or change the document in place. Raises StatusError to refuse."""
 

@@ -4,6 +4,7 @@ As upstream. What a kubelet may read, and which kinds it may write at all, autho
 Requests that are not stored (evictions, tokens) are checked by who answers them: `check_eviction`, `check_token`.
 """
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from minik8s.api import errors
@@ -75,8 +76,16 @@ def check_eviction(user: User, pod: Document) -> None:
         raise errors.forbidden("pods", "", pod["metadata"]["name"], why)
 
 
-async def check_token(user: User, namespace: str, account: str, reference: Document | None, objects: Objects) -> None:
-    """Raises StatusError Forbidden if a kubelet asks for a token that is not bound to a pod of its own."""
+async def check_token(
+    user: User,
+    namespace: str,
+    account: str,
+    reference: Document | None,
+    objects: Objects,
+    *,
+    audiences: Sequence[str] = (),
+) -> None:
+    """Raises StatusError Forbidden if a kubelet asks for a token that no volume of a pod of its own wants."""
     node_name = node_of(user)
     if node_name is None:
         return
@@ -97,8 +106,27 @@ async def check_token(user: User, namespace: str, account: str, reference: Docum
             )
         elif pod.get("spec", {}).get("nodeName", "") != node_name:
             why = "node requested token bound to a pod scheduled on a different node"
+        elif len(audiences) > 1:
+            why = "node may only request 0 or 1 audiences"
+        elif not await _wants_token_for("".join(audiences), pod, objects):
+            why = f'audience "{"".join(audiences)}" not found in pod spec volume'
     if why:
         raise errors.forbidden("serviceaccounts", "", account, why)
+
+
+async def _wants_token_for(audience: str, pod: Document, objects: Objects) -> bool:
+    """Whether a volume of the pod wants a token for this audience (empty: for the API itself)."""
+    for volume in pod.get("spec", {}).get("volumes") or ():
+        sources = (volume.get("projected") or {}).get("sources") or ()
+        tokens = [source["serviceAccountToken"] for source in sources if source.get("serviceAccountToken")]
+        if any(token.get("audience", "") == audience for token in tokens):
+            return True
+        if driver := (volume.get("csi") or {}).get("driver"):
+            found = await objects.get("csidrivers", "", driver) or {}
+            requests = (found.get("spec") or {}).get("tokenRequests") or ()
+            if any(request.get("audience", "") == audience for request in requests):
+                return True
+    return False
 
 
 def _node(document: Document, attributes: Attributes, node_name: str) -> None:

@@ -84,7 +84,10 @@ def encode(note: Note) -> bytes:
     document["stageTimestamp"] = note.now
     if note.annotations:
         document["annotations"] = note.annotations
-    return _encode(document) + b"\n"
+    try:
+        return _encode(document) + b"\n"
+    except UnicodeEncodeError:  # Bytes of a header or path that are no text: no reason to keep silent.
+        return _encode(_as_text(document)) + b"\n"
 
 
 def _user(user: User) -> dict[str, Any]:
@@ -127,3 +130,14 @@ def _body(body: bytes, content_type: str, ruling: Ruling) -> Any:
             if isinstance(each.get("metadata"), dict):
                 each["metadata"].pop("managedFields", None)
     return document
+
+
+def _as_text(value: Any) -> Any:
+    """The same with `?` for what cannot be written."""
+    if isinstance(value, str):
+        return value.encode(errors="replace").decode()
+    if isinstance(value, Mapping):
+        return {_as_text(key): _as_text(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_as_text(each) for each in value]
+    return value

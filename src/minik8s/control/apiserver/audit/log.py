@@ -150,7 +150,7 @@ class AuditLog:
         try:
             await asyncio.to_thread(lambda: self._file.write(b"".join(map(encode, batch)), now_s))
             self._written.inc(len(batch))
-        except OSError as error:
+        except (OSError, ValueError, TypeError) as error:  # The writer must live on: requests wait for it.
             self._failed.labels("log").inc(len(batch))
             log.error("audit events are lost", count=len(batch), path=self._config.file.path, error=str(error))
         finally:

@@ -56,7 +56,8 @@ class TokenRequests:
             field = "spec.expirationSeconds"
             raise errors.invalid("TokenRequest", TOKENREQUESTS.group, "", [invalid(field, expiration_s, fault)])
         reference = spec.get("boundObjectRef")
-        await check_token(call.user, request.namespace, request.name, reference, self.objects)
+        asked = spec.get("audiences") or ()
+        await check_token(call.user, request.namespace, request.name, reference, self.objects, audiences=asked)
         account = await self.objects.get("serviceaccounts", request.namespace, request.name)
         if account is None:
             raise call.not_found()

@@ -4,7 +4,7 @@ A line at the margin names a role; `+view` is the label by which it is aggregate
 aggregates what has that label. Indented lines are its rules: VERBS [@GROUPS] RESOURCE… [=NAME…], or VERBS /PATH….
 The group is the core group unless one is given. `read`, `write` and `all` are the verbs that VERBS says they are.
 
-Left out: roles of kinds that are not served (dynamic resource allocation, storage version migration, …).
+Left out: what schedulers, kubelets and controllers need for devices, pod certificates and storage version migration.
 """
 
 VERBS = {
@@ -50,6 +50,7 @@ system:aggregate-to-edit +edit
     write @policy poddisruptionbudgets
     write @networking.k8s.io ingresses networkpolicies
     all @coordination.k8s.io leases
+    write @resource.k8s.io resourceclaims resourceclaimtemplates
 system:aggregate-to-view +view
     read configmaps endpoints persistentvolumeclaims persistentvolumeclaims/status pods
     read replicationcontrollers replicationcontrollers/scale serviceaccounts services services/status
@@ -67,6 +68,7 @@ system:aggregate-to-view +view
     read @extensions replicasets replicasets/scale replicasets/status replicationcontrollers/scale
     read @policy poddisruptionbudgets poddisruptionbudgets/status
     read @networking.k8s.io ingresses ingresses/status networkpolicies
+    read @resource.k8s.io resourceclaims resourceclaims/status resourceclaimtemplates
 system:heapster
     read events namespaces nodes pods
     read @extensions deployments
@@ -320,6 +322,13 @@ replication-controller
     update replicationcontrollers/finalizers
     create,delete,list,patch,watch pods
     event @core,events.k8s.io events
+resource-claim-controller
+    read pods
+    update pods/finalizers
+    create,delete,get,list,watch @resource.k8s.io resourceclaims
+    patch,update @resource.k8s.io resourceclaims resourceclaims/status
+    update,patch pods/status
+    event @core,events.k8s.io events
 resourcequota-controller
     list,watch @* *
     update resourcequotas/status
@@ -333,6 +342,12 @@ route-controller
     event @core,events.k8s.io events
 service-account-controller
     create serviceaccounts
+    event @core,events.k8s.io events
+service-cidrs-controller
+    get,list,patch,update,watch @networking.k8s.io servicecidrs
+    patch,update @networking.k8s.io servicecidrs/finalizers
+    patch,update @networking.k8s.io servicecidrs/status
+    read @networking.k8s.io ipaddresses
     event @core,events.k8s.io events
 service-controller
     read services
@@ -359,6 +374,11 @@ ttl-controller
 validatingadmissionpolicy-status-controller
     read @admissionregistration.k8s.io validatingadmissionpolicies
     get,patch,update @admissionregistration.k8s.io validatingadmissionpolicies/status
+    event @core,events.k8s.io events
+volumeattributesclass-protection-controller
+    read persistentvolumeclaims
+    read persistentvolumes
+    get,list,update,watch @storage.k8s.io volumeattributesclasses
     event @core,events.k8s.io events
 """
 

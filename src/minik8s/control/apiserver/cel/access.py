@@ -5,7 +5,7 @@ from typing import Any
 
 from minik8s.control.apiserver.cel.errors import CelError
 from minik8s.control.apiserver.cel.syntax import RESERVED
-from minik8s.control.apiserver.cel.values import NONE, Opaque, Optional, is_key, type_name
+from minik8s.control.apiserver.cel.values import NONE, Opaque, Optional, has_key, type_name
 
 _ESCAPES = (("__dot__", "."), ("__dash__", "-"), ("__slash__", "/"), ("__underscores__", "__"))
 _KEYWORDS = RESERVED | {"true", "false", "null", "in"}
@@ -60,7 +60,7 @@ def element(value: Any, index: Any) -> Any:
     if isinstance(value, Optional):
         return element_optional(value, index)
     if isinstance(value, Mapping):
-        if is_key(index) and index in value:
+        if has_key(value, index):
             return value[index]
         raise CelError(f"no such key: {index}")
     if isinstance(value, list | tuple):
@@ -78,7 +78,7 @@ def element_optional(value: Any, index: Any) -> Optional:
             return NONE
         value = value.value
     if isinstance(value, Mapping):
-        return Optional(value[index]) if is_key(index) and index in value else NONE
+        return Optional(value[index]) if has_key(value, index) else NONE
     if isinstance(value, list | tuple):
         at = _position(index)
         return Optional(value[at]) if 0 <= at < len(value) else NONE

@@ -133,7 +133,7 @@ def equal(left: Any, right: Any, budget: Budget) -> bool:
 def contains(values: Any, wanted: Any, budget: Budget) -> bool:
     """The operator `in`: an element of a list, a key of a map."""
     if isinstance(values, Mapping):
-        return is_key(wanted) and wanted in values
+        return has_key(values, wanted)
     if isinstance(values, list | tuple):
         return any(equal(wanted, value, budget) for value in values)
     raise no_overload("in", wanted, values)
@@ -142,6 +142,13 @@ def contains(values: Any, wanted: Any, budget: Budget) -> bool:
 def is_key(value: Any) -> bool:
     """Whether a map can have such a key."""
     return isinstance(value, str | int | float)
+
+
+def has_key(values: Mapping[Any, Any], key: Any) -> bool:
+    """Whether a map has a key; numbers are compared as numbers, and true is no 1."""
+    if isinstance(key, str):
+        return key in values
+    return is_key(key) and any(each == key and isinstance(each, bool) == isinstance(key, bool) for each in values)
 
 
 def integer(value: int) -> int:

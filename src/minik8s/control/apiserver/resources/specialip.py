@@ -1,13 +1,13 @@
 """Addresses that cannot be endpoints, as upstream's ValidateEndpointIP."""
 
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 
 LOOPBACK_WRONG = "may not be in the loopback range (127.0.0.0/8, ::1/128)"
 
 
 def special_ip_faults(text: str) -> list[str]:
     """What is wrong with a well-formed address, but for loopback ones: `admission.loopback_endpoints` judges those."""
-    address = ip_address(text)
+    address = _meant(text)
     if address.is_unspecified:
         return [f"may not be unspecified ({text})"]
     if address.is_link_local:
@@ -20,6 +20,12 @@ def special_ip_faults(text: str) -> list[str]:
 def is_loopback(text: str) -> bool:
     """Whether an address means the machine itself; False of what is no address."""
     try:
-        return ip_address(text).is_loopback
+        return _meant(text).is_loopback
     except ValueError:
         return False
+
+
+def _meant(text: str) -> IPv4Address | IPv6Address:
+    """`::ffff:127.0.0.1` is 127.0.0.1, as Go reads it. Raises ValueError."""
+    address = ip_address(text)
+    return getattr(address, "ipv4_mapped", None) or address

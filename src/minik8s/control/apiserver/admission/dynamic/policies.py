@@ -65,7 +65,9 @@ def parse_policy(document: Document) -> Policy:
     for each in spec.get("variables", ()):
         try:
             known = [variable.name for variable in variables]
-            variables.append(Variable(each["name"], compile_over(each.get("expression", ""), POLICY_NAMES, known)))
+            variables.append(
+                Variable(each.get("name", ""), compile_over(each.get("expression", ""), POLICY_NAMES, known))
+            )
         except CelError as error:
             fault = fault or error
     names = [variable.name for variable in variables]

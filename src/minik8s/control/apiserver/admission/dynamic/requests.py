@@ -18,6 +18,10 @@ _META = "meta.k8s.io/v1"
 OTHER_KINDS = {
     "binding": {"group": "", "version": "v1", "kind": "Binding"},
     "eviction": {"group": "policy", "version": "v1", "kind": "Eviction"},
+    "attach": {"group": "", "version": "v1", "kind": "PodAttachOptions"},
+    "exec": {"group": "", "version": "v1", "kind": "PodExecOptions"},
+    "portforward": {"group": "", "version": "v1", "kind": "PodPortForwardOptions"},
+    "proxy": {"group": "", "version": "v1", "kind": ""},  # PodProxyOptions, ServiceProxyOptions, NodeProxyOptions
     "token": {"group": "authentication.k8s.io", "version": "v1", "kind": "TokenRequest"},
 }
 
@@ -62,11 +66,14 @@ async def show(version: Resource, document: Document, attributes: Attributes) ->
         request["namespace"] = attributes.namespace
     elif attributes.resource.plural == "namespaces":
         request["namespace"] = attributes.name
-    if attributes.request is not None:
+    is_connect = attributes.operation == "CONNECT"
+    if attributes.request is not None and not is_connect:
         request["options"] = _options(attributes.request)
-    shown = None if attributes.operation == "DELETE" else await _read(version, view, document, attributes)
+    shown = None if is_connect or attributes.operation == "DELETE" else await _read(version, view, document, attributes)
     old = None if attributes.old is None else await _read(version, view, attributes.old, attributes)
-    if attributes.subresource in OTHER_KINDS and attributes.request is not None:
+    if is_connect:
+        shown = copy.deepcopy(document)
+    elif attributes.subresource in OTHER_KINDS and attributes.request is not None:
         shown, old = msgspec.json.decode(attributes.request.body), None
     return Shown(version, view, request, shown, old)
 
@@ -93,7 +100,7 @@ def _view(version: Resource, attributes: Attributes) -> View:
 
 def _kind(version: Resource, view: View, attributes: Attributes) -> Document:
     if kind := OTHER_KINDS.get(attributes.subresource):
-        return dict(kind)
+        return kind | {"kind": kind["kind"] or f"{version.kind}ProxyOptions"}
     shown = view.resource if view.resource is not None and attributes.subresource else version
     return {"group": shown.group, "version": shown.version, "kind": shown.kind}
 

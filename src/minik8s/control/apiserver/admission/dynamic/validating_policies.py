@@ -60,7 +60,7 @@ def parse(document: Document) -> ValidatingPolicy:
     try:
         rules = tuple(_rule(policy, each) for each in policy.spec.get("validations", ()))
         audits = tuple(
-            (each["key"], policy.compile(each.get("valueExpression", "")))
+            (each.get("key", ""), policy.compile(each.get("valueExpression", "")))
             for each in policy.spec.get("auditAnnotations", ())
         )
     except CelError as error:
@@ -84,6 +84,8 @@ def _rule(policy: Policy, validation: Document) -> _Rule:
 
 class ValidatingPolicies(Plugin):
     """As k8s.io/apiserver/pkg/admission/plugin/policy/validating."""
+
+    handles_connect = True
 
     def __init__(self, policies: Policies) -> None:
         self._policies = policies

@@ -177,6 +177,8 @@ class _Asking:
 class MutatingWebhooks(_Asking, Plugin):
     """Webhooks that change objects. `before` are the plugins that look again at what was changed."""
 
+    handles_connect = True
+
     def __init__(self, hooks: Configurations[list[Webhook]], means: Means, before: Sequence[Plugin] = ()) -> None:
         super().__init__(hooks, means)
         self._before = tuple(before)
@@ -259,6 +261,8 @@ async def replace_with(shown: Shown, document: Document, attributes: Attributes)
 
 class ValidatingWebhooks(_Asking, Plugin):
     """Webhooks that judge objects, all at once."""
+
+    handles_connect = True
 
     async def validate(self, document: Document, attributes: Attributes) -> None:
         """Raises the refusal of the first, in the order of names, that refuses."""
