@@ -200,6 +200,7 @@ class Core:
                 )
                 if "RBAC" in self.config.authorization_modes:
                     await reconcile(handler, self.registry)
+                    await self.api.reader.reached()  # Decisions go by the cache.
                 self.is_bootstrapped = True
             except StatusError as error:
                 log.warning("cannot create the first objects yet", error=error.message)
