@@ -1,12 +1,16 @@
 """etcd's Maintenance service: how a member is, alarms, hashes, who leads."""
 
 import zlib
+from asyncio import get_running_loop, sleep
 from collections.abc import AsyncGenerator
 
 from minik8s.store import backup, commands, encoding
 from minik8s.store.errors import BAD_TRANSFEREE, NO_LEADER, NOT_LEADER, EtcdError
 from minik8s.store.service import VERSION, Service
 from minik8s.wire.etcd import rpc_pb2
+
+_SNAPSHOT_DUTY = 0.25  # the share of time that a backup may keep the event loop busy
+_BUSY_MAX_S = 0.01  # longer was waiting for the client, not work
 
 
 class Maintenance:
@@ -79,7 +83,12 @@ class Maintenance:
         header = service.header(service.mvcc.revision)
         remaining_bytes = service.mvcc.size_bytes
         piece = b""
+        loop = get_running_loop()
+        awake_s = loop.time()
         for following in backup.pieces(service.machine):
+            # Writers go first: a client that reads fast would else have the loop to itself.
+            await sleep(min(loop.time() - awake_s, _BUSY_MAX_S) * (1 / _SNAPSHOT_DUTY - 1))
+            awake_s = loop.time()
             if piece:
                 remaining_bytes = max(remaining_bytes - len(piece), 1)
                 yield rpc_pb2.SnapshotResponse(header=header, remaining_bytes=remaining_bytes, blob=piece)
