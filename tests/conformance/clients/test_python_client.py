@@ -90,6 +90,35 @@ def test_a_dynamic_client_finds_kinds_by_discovery_and_applies(api: client.ApiCl
     assert deployments.get(namespace=namespace).items == []
 
 
+def test_a_dynamic_client_patches_in_each_way(api: client.ApiClient, namespace: str):
+    deployments = DynamicClient(api).resources.get(api_version="apps/v1", kind="Deployment")
+    deployments.create(body=deployment("web"), namespace=namespace)
+    at = {"name": "web", "namespace": namespace}
+    sidecar = {"spec": {"template": {"spec": {"containers": [{"name": "d", "image": "j"}]}}}}
+    strategic = deployments.patch(body=sidecar, content_type="application/strategic-merge-patch+json", **at)
+    assert {item.name for item in strategic.spec.template.spec.containers} == {"c", "d"}
+    replicas = [{"op": "replace", "path": "/spec/replicas", "value": 3}]
+    assert deployments.patch(body=replicas, content_type="application/json-patch+json", **at).spec.replicas == 3
+    merge = {"spec": {"replicas": 4}}
+    assert deployments.patch(body=merge, content_type="application/merge-patch+json", **at).spec.replicas == 4
+
+
+def test_a_dynamic_watch_outlives_lost_history_and_an_apiserver(world: World, api: client.ApiClient, namespace: str):
+    configmaps = DynamicClient(api).resources.get(api_version="v1", kind="ConfigMap")
+    with pytest.raises(ApiException) as caught:
+        list(configmaps.watch(namespace=namespace, resource_version="1", timeout=5))
+    assert caught.value.status == 410
+    revision, seen = configmaps.get(namespace=namespace).metadata.resourceVersion, []
+    with world.one_server_dead():
+        until(lambda: configmaps.create(body={"metadata": {"name": "a"}}, namespace=namespace), failures=DEATH)
+        while not seen:
+            with contextlib.suppress(*DEATH):
+                for event in configmaps.watch(namespace=namespace, resource_version=revision, timeout=2):
+                    seen.append((event["type"], event["object"].metadata.name))
+                    break
+    assert seen == [("ADDED", "a")]
+
+
 def test_a_watch_outlives_lost_history(api: client.ApiClient, namespace: str):
     core = client.CoreV1Api(api)
     core.create_namespaced_config_map(namespace, configmap("a"))
