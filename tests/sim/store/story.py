@@ -164,7 +164,8 @@ async def change_members(world: World) -> None:
             elif len(names) < 5:
                 name = world.new_member({peer: (peer, 1) for peer in names})
                 await seat.node.add_member(name, (name, 1), learner=rng.random() < 0.7)
-                world.start(name)
+                if world.seats[name].task is None:  # `restart` may have been quicker than the answer
+                    world.start(name)
             world.tally.changes += 1
         except RaftError:
             continue
